@@ -1,0 +1,146 @@
+"""Choose the `lite` recipe's frame, tap weights and matching, on AnimalPose photographs only.
+
+Two searches, both by PCK@0.10 per image (box reference): frame and tap weights with three ways
+to match, then the way to match at the best of those. Writes results/tune_lite.json.
+
+    GEOAWARE_DATA=DIR python -m benchmarks.tune_lite
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from geoaware.export.backbones import efficientnet_lite
+from geoaware.export.graphs import Fusion, Taps
+from geoaware.export.weights import read_state, resolve
+from geoaware.kernels.similarity import similarity_blocks
+from geoaware.kernels.softargmax import SoftArgmax, expected_cells
+from geoaware.runtime import FeatureMap, Frame
+from geoaware.runtime.images import load, to_frame
+from geoaware.runtime.recipe import BackboneUse, FrameSpec, Matching, Recipe, Tap
+from rich.progress import track
+
+from . import pck
+from .pairs import Pair, animal_pose, data_folder
+from .record import save
+
+BLOCKS = ("block10", "block11", "block12", "block13", "block14")
+SIDES = (384, 448, 512, 576, 640)
+WEIGHTS = [
+    {"block14": 1.0},
+    {"block12": 1.0, "block14": 1.0},
+    {"block10": 1.0, "block12": 1.0, "block14": 1.0},
+    {"block10": 0.7, "block12": 1.0, "block13": 1.0, "block14": 1.0},
+    *(
+        {"block10": a, "block12": b, "block14": 1.0}
+        for a, b in product((0.3, 0.4, 0.5, 0.6, 0.7), (0.4, 0.7, 1.0))
+    ),
+]
+FIRST = [
+    None,
+    SoftArgmax(9, 0.05, "cropped"),
+    SoftArgmax(5, 0.02, "zeroed"),
+]
+SECOND = [
+    None,
+    *(SoftArgmax(k, t, "cropped") for k in (3, 5, 7, 9, 11, 15) for t in (0.02, 0.05, 0.1)),
+    *(SoftArgmax(w, t, "zeroed") for w in (2, 3, 4, 5, 7, 9) for t in (0.01, 0.02, 0.03, 0.05)),
+]
+
+
+def main() -> None:
+    """Run both searches."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--per-category", type=int, default=100)
+    arguments = parser.parse_args()
+    pairs = animal_pose(data_folder(), arguments.per_category)
+
+    first = [row for side in SIDES for row in _score_side(pairs, side, WEIGHTS, FIRST)]
+    best = max(first, key=lambda row: row["pck"]["0.10"])
+    second = list(_score_side(pairs, best["side"], [best["weights"]], SECOND))
+    chosen = max(second, key=lambda row: row["pck"]["0.10"])
+    print(chosen)
+    command = f"python -m benchmarks.tune_lite --per-category {arguments.per_category}"
+    results = {
+        "pairs": len(pairs),
+        "chosen": chosen,
+        "frame_and_weights": first,
+        "matching": second,
+    }
+    print(save("tune_lite", command, ("torch", "numpy", "pillow"), results))
+
+
+def _score_side(
+    pairs: Sequence[Pair],
+    side: int,
+    weightings: Sequence[dict[str, float]],
+    settings: Sequence[SoftArgmax | None],
+) -> Iterator[dict[str, Any]]:
+    taps = _all_taps(pairs, side)
+    for weights in weightings:
+        recipe = _recipe(side, weights)
+        fusion = Fusion(recipe)
+        maps = {}
+        for path, (outputs, frame) in taps.items():
+            used = [outputs[block].float() for block in weights]
+            with torch.inference_mode():
+                maps[path] = FeatureMap(fusion(*used)[0].numpy(), frame, "tuning")
+        scores = [_score(pair, maps[pair.source], maps[pair.target], settings) for pair in pairs]
+        for setting, shares in zip(settings, np.stack(scores, axis=1), strict=True):
+            matching = vars(setting) if setting else "argmax"
+            row = {"side": side, "grid": recipe.grid, "weights": weights, "matching": matching}
+            yield row | {"pck": pck.per_image(shares)}
+
+
+def _all_taps(pairs: Sequence[Pair], side: int) -> dict[Any, Any]:
+    """Every tap of every image, in half precision: path to (block to tensor, frame)."""
+    weights = resolve("efficientnet-lite0", efficientnet_lite.WEIGHTS)
+    network = Taps(efficientnet_lite.load(read_state(weights.path), BLOCKS, side), torch.float32)
+    spec = _recipe(side, {"block10": 1.0}).frame
+    taps = {}
+    for path in track(sorted({p for pair in pairs for p in (pair.source, pair.target)}), str(side)):
+        image = load(path)
+        with torch.inference_mode():
+            outputs = network(torch.from_numpy(to_frame(image, spec, side)[None]))
+        by_block = {block: tap.half() for block, tap in zip(BLOCKS, outputs, strict=True)}
+        taps[path] = (by_block, Frame.fit(spec.mode, side, image.width, image.height))
+    return taps
+
+
+def _score(
+    pair: Pair, source: FeatureMap, target: FeatureMap, settings: Sequence[SoftArgmax | None]
+) -> np.ndarray:
+    """Shares of keypoints found, one row per setting, from similarities computed once."""
+    points = pair.source_points.clip(0, (source.frame.width, source.frame.height))
+    queries = source.at(source.cells(points))
+    [(_, similarity)] = similarity_blocks(queries, target.descriptors)
+    peaks, width = similarity.argmax(axis=1), target.descriptors.shape[1]
+    rows = []
+    for setting in settings:
+        if setting is None:
+            cells = np.stack([peaks % width, peaks // width], axis=1)
+        else:
+            cells = expected_cells(similarity, peaks, width, setting)
+        rows.append(pck.found(pair, target.points(cells)))
+    return np.stack(rows)
+
+
+def _recipe(side: int, weights: dict[str, float]) -> Recipe:
+    taps = tuple(Tap(at=block, weight=weight) for block, weight in weights.items())
+    return Recipe(
+        name="tuning",
+        summary="",
+        frame=FrameSpec(mode="stretch", side=side, resample="bilinear"),
+        grid=side // 16,
+        backbones=(BackboneUse(name="efficientnet-lite0", taps=taps),),
+        matching=Matching(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The exporter: foundation models and heads in, verified bundles out. Needs the `export` extra."""

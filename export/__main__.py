@@ -1,0 +1,5 @@
+"""`python -m geoaware.export` is `geoexport`."""
+
+from .cli import geoexport
+
+geoexport()

@@ -1,0 +1,83 @@
+"""`geoexport build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .progress import reporting, require_extra
+from .sources import by_part
+
+if TYPE_CHECKING:
+    from ...runtime.manifest import Precision
+
+
+@click.command()
+@click.argument("recipe", default="lite")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="What the models compute in.",
+)
+@click.option("--fp16", is_flag=True, help="Short for --precision fp16.")
+@click.option("--compact", is_flag=True, help="Compute in fp32, store the weights as fp16.")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder of the bundle.")
+@click.option(
+    "--weights",
+    "sources",
+    multiple=True,
+    metavar="BACKBONE=SOURCE",
+    help="File, folder, Hugging Face id or package:NAME/FILE to take weights from.",
+)
+@click.option("--opset", type=click.IntRange(18, 24), help="ONNX opset (20).")
+@click.option("--frame", type=click.IntRange(32, 4096), metavar="SIDE", help="Frame side, pixels.")
+@click.option("--force", is_flag=True, help="Replace a bundle that is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+def build(
+    recipe: str,
+    precision: Precision,
+    fp16: bool,
+    compact: bool,
+    out: Path | None,
+    sources: tuple[str, ...],
+    opset: int | None,
+    frame: int | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Build RECIPE (a name or a YAML file; lite by default), verify it, and publish it.
+
+    The bundle goes to $GEOAWARE_HOME/bundles, or to the user's cache directory. A bundle whose
+    models do not compute what PyTorch computes is not published.
+    """
+    require_extra()
+    from .. import recipe_files
+    from ..build import Request
+    from ..build import build as run
+    from ..to_onnx import DEFAULT_OPSET
+    from .manifest_table import print_manifest
+
+    if compact and (fp16 or precision != "fp32"):
+        raise click.UsageError("--compact is for fp32 models; fp16 and int8 are small already")
+    content = recipe_files.load(recipe)
+    request = Request(
+        recipe=recipe_files.at_side(content, frame) if frame else content,
+        precision="fp16" if fp16 else precision,
+        compact=compact,
+        opset=opset or DEFAULT_OPSET,
+        weights=by_part(sources),
+        frame=frame,
+        out=out,
+        force=force,
+    )
+    with reporting() as report:
+        bundle, new = run(request, report)
+    if as_json:
+        click.echo(bundle.manifest.model_dump_json())
+        return
+    print_manifest(bundle.manifest)
+    click.echo(f"{'built' if new else 'already built (--force builds it again)'}: {bundle.path}")

@@ -1,0 +1,57 @@
+"""A manifest as a table."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from ...runtime.manifest import Manifest, Parity
+
+
+def print_manifest(manifest: Manifest) -> None:
+    """Print what a bundle is made of on stdout."""
+    table = Table(title=f"{manifest.name}: {manifest.recipe.summary}", title_justify="left")
+    table.show_header = False
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in _rows(manifest):
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _rows(manifest: Manifest) -> list[tuple[str, str]]:
+    recipe = manifest.recipe
+    rows = [
+        ("hash", manifest.hash()),
+        ("frame", f"{recipe.frame.mode} to {recipe.frame.side} px, {recipe.frame.resample}"),
+        ("grid", f"{recipe.grid} x {recipe.grid} cells"),
+        ("matching", ", ".join(map(str, recipe.matching.model_dump(exclude_none=True).values()))),
+    ]
+    for model in manifest.models:
+        size = sum(file.bytes for file in model.files) / 1e6
+        rows.append(
+            (
+                model.files[0].name,
+                f"{size:.1f} MB, computes in {model.precision}, stored as {model.stored_as}, "
+                f"opset {model.opset}",
+            )
+        )
+    for record in manifest.weights:
+        origin = record.source + (f" @ {record.revision}" if record.revision else "")
+        rows.append((record.part, f"{origin}, {record.licence}, sha256 {record.sha256[:16]}…"))
+    versions = ", ".join(f"{name} {number}" for name, number in manifest.built.versions.items())
+    return [
+        *rows,
+        ("parity", describe(manifest.parity)),
+        ("built", manifest.built.date),
+        ("with", versions),
+    ]
+
+
+def describe(parity: Parity) -> str:
+    """Parity figures in words."""
+    return (
+        f"cosine min {parity.cosine_min:.6f}, mean {parity.cosine_mean:.6f}; "
+        f"relative error {parity.relative_error:.1e}, max abs error {parity.max_abs_error:.1e}; "
+        f"{parity.match_agreement:.1%} of matches agree, on {parity.images} photographs"
+    )

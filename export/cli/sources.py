@@ -1,0 +1,16 @@
+"""The `--weights BACKBONE=SOURCE` options."""
+
+from __future__ import annotations
+
+import click
+
+
+def by_part(options: tuple[str, ...]) -> dict[str, str]:
+    """Sources by the name of the backbone."""
+    sources = {}
+    for text in options:
+        part, _, source = text.partition("=")
+        if not (part and source):
+            raise click.UsageError(f"--weights {text!r}: write BACKBONE=SOURCE")
+        sources[part] = source
+    return sources

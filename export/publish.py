@@ -1,0 +1,91 @@
+"""Bundles appear whole or not at all, one builder at a time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..runtime.bundle import MANIFEST, read_manifest
+from ..runtime.errors import GeoAwareError, InputError
+
+
+@contextmanager
+def building(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
+    """A folder to build in, beside the target and alone there: yields it, removes it after.
+
+    What an interrupted build left behind is cleared away first. Waits while another process
+    builds the same bundle. Raises InputError where the place cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(target.parent / f".{target.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            report("waiting for another build of the same bundle")
+            lock.acquire()
+        for leftover in target.parent.glob(f".{target.name}.*.tmp"):
+            shutil.rmtree(leftover)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    except OSError as error:
+        raise InputError(f"{target.parent}: cannot be written: {error.strerror}") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def check_replaceable(target: Path) -> None:
+    """Raise InputError where the target holds anything but a bundle: nothing else is replaced."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise InputError(f"{target}: is a file; name a folder")
+    present = {entry.name for entry in target.iterdir()}
+    if not present:
+        return
+    own = {MANIFEST}
+    if MANIFEST in present:
+        try:
+            own |= {file.name for model in read_manifest(target).models for file in model.files}
+        except GeoAwareError:
+            own |= {name for name in present if name.endswith((".onnx", ".onnx.data"))}
+    if MANIFEST not in present or present - own:
+        other = sorted(present - own)[0]
+        raise InputError(
+            f"{target}: holds {other}, which is no part of a bundle; name another folder"
+        )
+
+
+def publish(folder: Path, target: Path) -> None:
+    """Move a finished build to its place, replacing the bundle there.
+
+    Everything is on disk before the move. A crash in between leaves the old bundle or none.
+    """
+    for file in folder.iterdir():
+        _flush(file)
+    folder.chmod(0o755)
+    _flush(folder)
+    if target.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+        target.rename(old / "replaced")
+        folder.rename(target)
+        shutil.rmtree(old)
+    else:
+        folder.rename(target)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,102 @@
+"""A torch module to an ONNX file."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import numpy_helper
+from onnx.external_data_helper import uses_external_data
+
+from ..runtime.errors import GeoAwareError, first_line
+from .graphs import Graph
+
+DEFAULT_OPSET = 20
+SCOPES = "pkg.torch.onnx.name_scopes"
+
+# Protobuf messages end at 2 GB; weights of larger models live beside the graph.
+EXTERNAL_FROM_BYTES = 1_500_000_000
+
+
+def export(graph: Graph, folder: Path, opset: int) -> Path:
+    """Write `<graph.name>.onnx` (and `.onnx.data` where weights are large), batch size free.
+
+    Of the exporter's notes only the module each node came from is kept: the rest names paths
+    of the machine that built it. Raises GeoAwareError where torch cannot export the module.
+    """
+    path = folder / f"{graph.name}.onnx"
+    example = {name: torch.rand(2, *shape) for name, shape in graph.inputs.items()}
+    batch = torch.export.Dim("batch")
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                graph.module,
+                tuple(example.values()),
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                dynamic_shapes=_batched(graph, batch),
+                opset_version=opset,
+                dynamo=True,
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise GeoAwareError(
+                f"{graph.name}: torch cannot export it: {first_line(error)}"
+            ) from error
+        assert program is not None
+        for node in program.model.graph.all_nodes():
+            scopes = node.metadata_props.get(SCOPES)
+            node.metadata_props.clear()
+            if scopes:
+                node.metadata_props[SCOPES] = scopes
+        size = sum(p.numel() * p.element_size() for p in graph.module.parameters())
+        program.save(path, external_data=size > EXTERNAL_FROM_BYTES)
+    return path
+
+
+def store_half(path: Path) -> None:
+    """Store the fp32 weights of an ONNX file as fp16; a Cast brings them back once at load."""
+    model = onnx.load(path)
+    external = any(
+        uses_external_data(tensor)
+        for tensor in onnx.load(path, load_external_data=False).graph.initializer
+    )
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        half = numpy_helper.to_array(tensor).astype("float16")
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(
+            onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT)
+        )
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, path, save_as_external_data=external, location=f"{path.name}.data")
+
+
+def _batched(graph: Graph, batch: torch.export.Dim) -> tuple[object, ...]:
+    shapes = tuple({0: batch} for _ in graph.inputs)
+    takes_any_number = graph.name == "fusion"
+    return (shapes,) if takes_any_number else shapes
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks on packages that nobody here needs."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

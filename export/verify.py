@@ -1,0 +1,114 @@
+"""A build must prove itself: ONNX in onnxruntime against the fp32 PyTorch model, on photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..examples import PHOTOGRAPHS
+from ..kernels import match
+from ..runtime.errors import GeoAwareError
+from ..runtime.extractor import Extractor
+from ..runtime.images import load, to_frame
+from ..runtime.manifest import Model, Parity
+from ..runtime.recipe import Recipe
+from . import graphs
+from .divergence import first_divergence
+from .graphs import Graph
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What a build may differ by; None where a figure is not judged. See `Parity`."""
+
+    cosine_min: float
+    cosine_mean: float
+    match_agreement: float
+    relative_error: float | None = None
+
+
+# By (precision, type of the stored weights).
+TOLERANCES = {
+    ("fp32", "fp32"): Tolerance(0.99999, 0.999999, 0.999, relative_error=1e-4),
+    ("fp32", "fp16"): Tolerance(0.999, 0.9999, 0.95),
+    ("fp16", "fp16"): Tolerance(0.995, 0.9995, 0.95),
+    ("int8", "int8"): Tolerance(0.97, 0.99, 0.80),
+}
+
+
+class ParityError(GeoAwareError):
+    """A built model does not compute what the PyTorch model does."""
+
+
+def frames(recipe: Recipe, photograph: Path) -> dict[int, Tensor]:
+    """A photograph in the frame of every side a recipe uses: (1, 3, side, side) in [0, 1]."""
+    image = load(photograph)
+    sides = {use.side or recipe.frame.side for use in recipe.backbones}
+    return {side: torch.from_numpy(to_frame(image, recipe.frame, side)[None]) for side in sides}
+
+
+def verify(
+    recipe: Recipe, reference: Sequence[Graph], folder: Path, models: Sequence[Model]
+) -> Parity:
+    """Compare the models in a folder with the recipe's fp32 graphs on the example photographs.
+
+    Raises ParityError with the figures and the first layer that diverges.
+    """
+    parity = measure(recipe, reference, folder, models)
+    tolerance = TOLERANCES[models[0].precision, models[0].stored_as]
+    if problem := _out_of(tolerance, parity):
+        images = frames(recipe, PHOTOGRAPHS[0])
+        graph_files = [folder / model.files[0].name for model in models]
+        layer = first_divergence(reference, graph_files, images, models[0].precision)
+        raise ParityError(f"not the model it should be: {problem}; first diverging layer: {layer}")
+    return parity
+
+
+def measure(
+    recipe: Recipe, reference: Sequence[Graph], folder: Path, models: Sequence[Model]
+) -> Parity:
+    """The parity figures of the models in a folder."""
+    extractor = Extractor(folder, models, recipe.frame, "cpu")
+    built = [extractor.descriptors(load(photograph)) for photograph in PHOTOGRAPHS]
+    truth = [
+        graphs.run(reference, frames(recipe, photograph))[0].numpy() for photograph in PHOTOGRAPHS
+    ]
+    cosines = np.stack([np.einsum("hwc,hwc->hw", a, b) for a, b in zip(built, truth, strict=True)])
+    error = max(float(abs(a - b).max()) for a, b in zip(built, truth, strict=True))
+    return Parity(
+        images=len(PHOTOGRAPHS),
+        cosine_min=float(cosines.min()),
+        cosine_mean=float(cosines.mean()),
+        max_abs_error=error,
+        relative_error=error / max(float(abs(b).max()) for b in truth),
+        match_agreement=min(
+            _agreement(built[i], built[i + 1], truth[i], truth[i + 1])
+            for i in range(len(PHOTOGRAPHS) - 1)
+        ),
+    )
+
+
+def _agreement(a: Float32, b: Float32, true_a: Float32, true_b: Float32) -> float:
+    """Share of a's cells whose most similar cell in b is the true one or a neighbour."""
+    channels = a.shape[-1]
+    found = match(a.reshape(-1, channels), b).cells
+    truth = match(np.ascontiguousarray(true_a).reshape(-1, channels), true_b).cells
+    return float((abs(found - truth).max(axis=1) <= 1).mean())
+
+
+def _out_of(tolerance: Tolerance, parity: Parity) -> str | None:
+    for figure in ("cosine_min", "cosine_mean", "match_agreement"):
+        if not getattr(parity, figure) >= getattr(tolerance, figure):
+            return f"{figure} {getattr(parity, figure):.6f} < {getattr(tolerance, figure)}"
+    limit = tolerance.relative_error
+    if limit is not None and not parity.relative_error <= limit:
+        return f"relative_error {parity.relative_error:.2e} > {limit}"
+    return None

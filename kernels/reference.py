@@ -1,0 +1,74 @@
+"""What the kernels compute, written for the eye in float64: the truth that tests compare with."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .softargmax import SoftArgmax, Variant
+
+Float64 = NDArray[np.float64]
+
+
+def unit(descriptors: NDArray[np.floating]) -> Float64:
+    """Descriptors (..., C) divided by their Euclidean norm; a zero vector stays zero."""
+    x = np.asarray(descriptors, np.float64)
+    norm = np.linalg.norm(x, axis=-1, keepdims=True)
+    unit_norm: Float64 = np.divide(x, norm, out=np.zeros_like(x), where=norm != 0)
+    return unit_norm
+
+
+def cosine_similarity(queries: NDArray[np.floating], target: NDArray[np.floating]) -> Float64:
+    """Cosine of every query (K, C) with every target cell (H, W, C): (K, H, W)."""
+    cosine: Float64 = np.einsum("kc,hwc->khw", unit(queries), unit(target))
+    return cosine
+
+
+def argmax(queries: NDArray[np.floating], target: NDArray[np.floating]) -> Float64:
+    """Cell (x, y) of highest cosine similarity for each query: (K, 2).
+
+    Among equals the smaller row-major index wins.
+    """
+    height, width, _ = target.shape
+    peaks = cosine_similarity(queries, target).reshape(-1, height * width).argmax(axis=1)
+    rows, columns = np.divmod(peaks, width)
+    return np.stack([columns, rows], axis=1).astype(np.float64)
+
+
+def window_softargmax(
+    queries: NDArray[np.floating],
+    target: NDArray[np.floating],
+    window: int,
+    temperature: float,
+    variant: Variant,
+) -> Float64:
+    """Expected cell (x, y) of each query around its most similar cell: (K, 2).
+
+    queries (K, C), target (H, W, C). `window` is the papers' own parameter:
+
+    - `zeroed` ("Telling Left from Right", CVPR 2024): similarities outside the
+      (2 window + 1)^2 cells around the peak become 0, then softmax(similarity / temperature)
+      runs over *all* cells; window 0 keeps every similarity.
+    - `cropped`: the softmax runs over the window x window cells around the peak only, as far
+      as they lie on the grid.
+
+    Raises ValueError for values that are not finite and for settings `SoftArgmax` refuses.
+    """
+    setting = SoftArgmax(window, temperature, variant)
+    if not (np.isfinite(queries).all() and np.isfinite(target).all()):
+        raise ValueError("descriptors hold NaN or infinite values")
+    height, width, _ = target.shape
+    ys, xs = np.mgrid[:height, :width]
+    cells = []
+    for similarity, (peak_x, peak_y) in zip(
+        cosine_similarity(queries, target), argmax(queries, target), strict=True
+    ):
+        inside = np.maximum(abs(xs - peak_x), abs(ys - peak_y)) <= setting.radius
+        if variant == "zeroed" and window == 0:
+            inside[:] = True
+        outside = 0.0 if variant == "zeroed" else -np.inf
+        logits = np.where(inside, similarity, outside) / temperature
+        weights = np.exp(logits - logits.max())
+        weights /= weights.sum()
+        cells.append([(weights * xs).sum(), (weights * ys).sum()])
+    return np.asarray(cells, np.float64).reshape(-1, 2)

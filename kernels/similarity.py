@@ -1,0 +1,39 @@
+"""Cosine similarity of a few queries with every cell of a grid, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+
+BLOCK_BYTES = 4 * 2**20
+
+
+def unit(descriptors: NDArray[np.floating]) -> Float32:
+    """Descriptors (..., C) divided by their Euclidean norm, float32; a zero vector stays zero."""
+    x = np.asarray(descriptors, np.float32)
+    norm = np.sqrt(np.einsum("...c,...c->...", x, x))[..., None]
+    unit_norm: Float32 = np.divide(x, norm, out=np.zeros_like(x), where=norm != 0)
+    return unit_norm
+
+
+def similarity_blocks(queries: Float32, target: Float32) -> Iterator[tuple[slice, Float32]]:
+    """Yield (which queries, their similarities (k, H * W)), a block of queries at a time.
+
+    queries (K, C) and target (H, W, C) are unit float32 descriptors, so that the cosine is a
+    dot product. A block holds at most BLOCK_BYTES of similarities, whatever K is; each block
+    reads the target once: (H W C + k C + k H W) * 4 bytes.
+
+    Raises ValueError where descriptors are not finite.
+    """
+    cells = target.reshape(-1, target.shape[-1]).T
+    step = max(1, BLOCK_BYTES // (4 * cells.shape[1]))
+    for start in range(0, len(queries), step):
+        part = slice(start, start + step)
+        similarity = queries[part] @ cells
+        if not np.isfinite(similarity.sum()):
+            raise ValueError("descriptors hold NaN or infinite values")
+        yield part, similarity

@@ -1,0 +1,5 @@
+"""`python -m geoaware.runtime` is `georun`."""
+
+from .cli import georun
+
+georun()

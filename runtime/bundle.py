@@ -1,0 +1,139 @@
+"""Bundles on disk: where they are, and that they are what their manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from pydantic import ValidationError
+
+from .errors import GeoAwareError, InputError, first_line
+from .manifest import SCHEMA_VERSION, File, Manifest
+
+MANIFEST = "manifest.json"
+DEFAULT = "lite"
+
+_SHIPPED = Path(__file__).parent / "bundles"
+
+
+def home() -> Path:
+    """The folder of built bundles: `$GEOAWARE_HOME/bundles`, or in the user's cache directory."""
+    chosen = os.environ.get("GEOAWARE_HOME")
+    root = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("geoaware"))
+    return root / "bundles"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A recipe, built: a folder with `manifest.json` and the files it names."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, name: str | os.PathLike[str] | None = None) -> Bundle:
+        """Open a bundle by name or folder; None is the default that ships with the package.
+
+        A name is looked for among the bundles built on this machine, then among those shipped.
+
+        Raises InputError where there is none, GeoAwareError where its manifest does not hold.
+        """
+        return cls(path := find(name), read_manifest(path))
+
+    def verified(self) -> Bundle:
+        """This bundle, after its files were found complete and unchanged.
+
+        Raises GeoAwareError naming the first file that is missing or differs.
+        """
+        for model in self.manifest.models:
+            for file in model.files:
+                self._verify(file)
+        return self
+
+    def file(self, name: str) -> Path:
+        """The path of one of the bundle's files."""
+        return self.path / name
+
+    def _verify(self, file: File) -> None:
+        path = self.file(file.name)
+        if path.is_symlink() or not path.is_file():
+            raise GeoAwareError(f"{path}: missing from the bundle; {self._repair()}")
+        if path.stat().st_size != file.bytes or sha256_of(path) != file.sha256:
+            raise GeoAwareError(f"{path}: changed since it was built; {self._repair()}")
+
+    def _repair(self) -> str:
+        if is_shipped(self.path):
+            return "install geoaware again"
+        elsewhere = "" if self.path.parent == home() else f" --out {self.path}"
+        return f"build it again: {build_command(self.manifest.name)} --force{elsewhere}"
+
+
+def find(name: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of a bundle, as `Bundle.open` looks for it."""
+    if name is None:
+        return _SHIPPED / DEFAULT
+    text = os.fspath(name)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9+._-]*", text):
+        folder = Path(text).expanduser()
+        if not (folder / MANIFEST).is_file():
+            raise InputError(f"{text}: no bundle there ({MANIFEST} is missing)")
+        return folder
+    for root in (home(), _SHIPPED):
+        if (root / text / MANIFEST).is_file():
+            return root / text
+    if (Path(text) / MANIFEST).is_file():
+        return Path(text)
+    raise InputError(f"bundle {text!r} is not built; build it: {build_command(text)}")
+
+
+def build_command(name: str) -> str:
+    """The command that builds the bundle of this name, such as `lite-384px-fp16`."""
+    match = re.fullmatch(r"(.+?)(?:-(\d+)px)?(?:-(fp16|int8))?", name)
+    assert match, name
+    recipe, side, precision = match.groups()
+    frame = f" --frame {side}" if side else ""
+    return f"geoexport build {recipe}{frame}" + (f" --precision {precision}" if precision else "")
+
+
+def installed() -> Iterator[Path]:
+    """The folders of all bundles at hand, built ones before shipped ones."""
+    for root in (home(), _SHIPPED):
+        for manifest in sorted(root.glob(f"[a-z0-9]*/{MANIFEST}")):
+            yield manifest.parent
+
+
+def is_shipped(path: Path) -> bool:
+    """Whether a bundle's folder came with the package."""
+    return path.is_relative_to(_SHIPPED)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a bundle's manifest. Raises GeoAwareError for one that this version cannot use."""
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise GeoAwareError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"]) or "file"
+        if where == "schema_version":
+            raise GeoAwareError(
+                f"{path}: schema version {problem['input']} is not {SCHEMA_VERSION}, which this "
+                "version reads; build the bundle again, or install the version that built it"
+            ) from None
+        raise GeoAwareError(f"{path}: {where}: {first_line(ValueError(problem['msg']))}") from None
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+        return digest.hexdigest()

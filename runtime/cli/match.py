@@ -1,0 +1,94 @@
+"""`georun match`: points of one photograph, found in others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..engines import Device
+
+
+@click.command()
+@click.argument("source")
+@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.option("--points", metavar='"X,Y X,Y…"', help="Points of SOURCE, in its pixels.")
+@click.option("--points-file", metavar="FILE", help="Points from a .json or .csv file.")
+@click.option(
+    "--grid", type=click.IntRange(1, 200), metavar="N", help="N x N points over SOURCE (5)."
+)
+@click.option("--bundle", metavar="NAME|DIR", help="Bundle to use (the lite that ships).")
+@click.option("--build", is_flag=True, help="Build the bundle on the way if it is not there.")
+@click.option(
+    "--method", type=click.Choice(["argmax", "softargmax"]), help="Way to find (the recipe's)."
+)
+@click.option("--window", type=int, help="softargmax: cells beside (zeroed), across (cropped).")
+@click.option("--temperature", type=float, help="softargmax: divides the similarities.")
+@click.option(
+    "--variant", type=click.Choice(["zeroed", "cropped"]), help="softargmax: what lies outside."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+    default="auto",
+    show_default=True,
+)
+@click.option("--mutual", is_flag=True, help="Keep mutual nearest neighbours only.")
+@click.option(
+    "--min-similarity", type=click.FloatRange(-1, 1), help="Keep matches at least this similar."
+)
+@click.option("--draw", metavar="PNG", help="Draw the matches, one row per target.")
+@click.option("--out", metavar="JSON", help="Write the matches as JSON.")
+@click.option(
+    "--json", "to_stdout", is_flag=True, help="Print JSON: an object; a list for several targets."
+)
+def match(
+    source: str,
+    targets: tuple[str, ...],
+    points: str | None,
+    points_file: str | None,
+    grid: int | None,
+    bundle: str | None,
+    build: bool,
+    device: Device,
+    mutual: bool,
+    min_similarity: float | None,
+    draw: str | None,
+    out: str | None,
+    to_stdout: bool,
+    **method: Any,
+) -> None:
+    """Find points of SOURCE in each TARGET.
+
+    Points are x,y in original-image pixels from the top left corner, x to the right, y down.
+    """
+    import json
+
+    from ..files import check_writable, replacing
+    from .points import read_points
+    from .report import as_json, print_table
+    from .session import Session
+
+    for path in filter(None, (draw, out)):
+        check_writable(path)
+    asked = read_points(points, points_file, grid)
+    session = Session.open(bundle, build, device, method)
+    results = session.match(source, targets, asked, mutual, min_similarity)
+
+    reports = [as_json(result, session.manifest, session.matching) for result in results]
+    content = json.dumps(reports if len(targets) > 1 else reports[0], ensure_ascii=False)
+    if out:
+        with replacing(out) as file:
+            file.write(content.encode() + b"\n")
+    if draw:
+        from ..drawing import draw_matches
+
+        rows = [(result.target.image, result.matches) for result in results]
+        with replacing(draw) as file:
+            draw_matches(results[0].source.image, rows).save(file, "PNG")
+    if to_stdout:
+        click.echo(content)
+        return
+    for result in results:
+        print_table(result)

@@ -1,0 +1,127 @@
+"""One run of `georun match`: a bundle loaded, the source's features made once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+import numpy as np
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import track
+
+from ..bundle import build_command, find
+from ..engines import Device
+from ..errors import GeoAwareError, InputError
+from ..images import load
+from ..manifest import Manifest
+from ..matcher import Matcher
+from ..matches import Matches
+from ..pipeline import Pipeline
+from ..recipe import Matching
+from .points import on_image
+from .report import Picture, Result
+
+
+@dataclass
+class Session:
+    """A loaded pipeline, the way to match, and how long each step took."""
+
+    pipeline: Pipeline
+    matching: Matching
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def open(
+        cls, bundle: str | None, build: bool, device: Device, method: dict[str, Any]
+    ) -> Session:
+        """Load a bundle, built first if it is not there and `build` is set."""
+        if build and bundle:
+            _build_if_missing(bundle)
+        started = time.perf_counter()
+        pipeline = Pipeline.load(bundle, device)
+        if device == "auto":
+            click.echo(f"device: {pipeline.device} (chosen by auto)", err=True)
+        matching = _chosen(pipeline.bundle.manifest.recipe.matching, method)
+        loaded = (time.perf_counter() - started) * 1000
+        return cls(pipeline, matching, {"load": loaded})
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest of the loaded bundle."""
+        return self.pipeline.bundle.manifest
+
+    def match(
+        self,
+        source: str,
+        targets: Sequence[str],
+        asked: list[Any] | int,
+        mutual: bool,
+        min_similarity: float | None,
+    ) -> list[Result]:
+        """Match one source with every target."""
+        matcher = Matcher(self.matching)
+        with self._timed("source"):
+            first = Picture(source, load(source))
+            features = self.pipeline.extract(first.image)
+        points = features.frame.contains(on_image(asked, first.image.width, first.image.height))
+        results = []
+        for target in _tracked(targets):
+            with self._timed("target"):
+                second = Picture(target, load(target))
+                found_in = self.pipeline.extract(second.image)
+            with self._timed("match"):
+                matches = matcher.match(features, found_in, points)
+            kept = _filtered(matches, mutual, min_similarity)
+            results.append(Result(first, second, kept, dict(self.timings_ms)))
+        return results
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.timings_ms[step] = (time.perf_counter() - started) * 1000
+
+
+def _build_if_missing(bundle: str) -> None:
+    try:
+        find(bundle)
+    except InputError:
+        command = [sys.executable, "-m", "geoaware.export", *build_command(bundle).split()[1:]]
+        if subprocess.run(command, stdout=sys.stderr).returncode:
+            raise GeoAwareError(f"bundle {bundle!r} could not be built; see above") from None
+
+
+def _chosen(own: Matching, asked: dict[str, Any]) -> Matching:
+    """The recipe's way to match with what the user asked for instead."""
+    given = {name: value for name, value in asked.items() if value is not None}
+    base = {} if given.get("method") == "argmax" else own.model_dump(exclude_none=True)
+    if "variant" in given and given["variant"] != own.variant:
+        base.pop("window", None)  # its meaning depends on the variant
+    try:
+        return Matching.model_validate(base | given)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InputError(f"--method: {message}") from None
+
+
+def _filtered(matches: Matches, mutual: bool, min_similarity: float | None) -> Matches:
+    keep = np.ones(len(matches), np.bool_)
+    if mutual:
+        keep &= matches.mutual
+    if min_similarity is not None:
+        keep &= matches.similarity >= min_similarity
+    return matches.where(keep)
+
+
+def _tracked(targets: Sequence[str]) -> Iterator[str]:
+    if len(targets) < 4:
+        yield from targets
+        return
+    yield from track(targets, "matching", console=Console(stderr=True), transient=True)

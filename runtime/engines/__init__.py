@@ -1,0 +1,39 @@
+"""Engines: what runs a model of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+Device = Literal["auto", "cpu", "cuda", "tensorrt"]
+Tensors = Mapping[str, NDArray[Any]]
+
+
+class Engine(Protocol):
+    """A model, loaded and ready."""
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        """Compute every output from the inputs, both by name."""
+
+
+def choose_device(device: Device) -> Device:
+    """The device to run on; `auto` is the CPU in this version.
+
+    Raises InputError for a device that this version has no engine for: there is no silent
+    fallback.
+    """
+    if device in ("cuda", "tensorrt"):
+        raise InputError(f"device {device!r} has no engine in this version yet; use --device cpu")
+    return "cpu"
+
+
+def open_engine(graph: Path, device: Device) -> Engine:
+    """Load a bundle's graph on a device."""
+    from .onnxruntime import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine(graph)

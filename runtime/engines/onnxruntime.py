@@ -1,0 +1,38 @@
+"""ONNX models on the CPU, by onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+from numpy.typing import NDArray
+
+from ..errors import GeoAwareError, first_line
+from . import Tensors
+
+
+class OnnxRuntimeEngine:
+    """A session on the CPU. `run` may be called from several threads at once."""
+
+    def __init__(self, graph: Path) -> None:
+        """Load a graph and the external weights beside it.
+
+        Raises GeoAwareError where onnxruntime cannot load it.
+        """
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise GeoAwareError(
+                f"{graph}: onnxruntime {onnxruntime.__version__} cannot load it: "
+                f"{first_line(error)}"
+            ) from None
+        self.outputs = [output.name for output in self.session.get_outputs()]
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        """Compute every output from the inputs, both by name."""
+        return dict(zip(self.outputs, self.session.run(self.outputs, dict(inputs)), strict=True))

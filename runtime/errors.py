@@ -1,0 +1,18 @@
+"""The one exception family users meet: what is wrong, where, and how to mend it."""
+
+
+class GeoAwareError(Exception):
+    """A run or a check failed; programs print the message in one line and exit 1."""
+
+    exit_code = 1
+
+
+class InputError(GeoAwareError):
+    """What the caller asked for cannot be: a missing file, a point outside the image. Exit 2."""
+
+    exit_code = 2
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's error message, or its type where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

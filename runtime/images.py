@@ -1,0 +1,109 @@
+"""Images in: whatever a user has, to upright 8-bit RGB, to the pixels of a frame."""
+
+from __future__ import annotations
+
+import warnings
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import GeoAwareError, InputError, first_line
+from .geometry import Frame
+from .recipe import FrameSpec
+
+ImageSource: TypeAlias = "str | PathLike[str] | Image.Image | NDArray[np.uint8]"
+
+MAX_PIXELS = 178_000_000
+
+
+def load(source: ImageSource) -> Image.Image:
+    """An upright RGB image from a path, a PIL image or a uint8 array (H, W), (H, W, 3|4).
+
+    EXIF orientation is applied, transparency laid over white, 16-bit greyscale scaled to 8.
+    Of an animation the first picture is taken.
+
+    Raises InputError for a missing path or an array of another kind, GeoAwareError for a file
+    that is no image, is damaged, or has more than 178 million pixels.
+    """
+    if isinstance(source, Image.Image):
+        return _rgb(ImageOps.exif_transpose(source))
+    if isinstance(source, np.ndarray):
+        return _rgb(_from_array(source))
+    path = Path(fspath(source))
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name an image file")
+    return _read(path)
+
+
+def to_frame(image: Image.Image, spec: FrameSpec, side: int) -> NDArray[np.float32]:
+    """Render an RGB image into a frame of side x side: pixels (3, side, side) in [0, 1]."""
+    frame = Frame.fit(spec.mode, side, image.width, image.height)
+    resized = _resize(image, (frame.inner_width, frame.inner_height), spec)
+    if resized.size != (side, side):
+        canvas = Image.new("RGB", (side, side))
+        canvas.paste(resized, (frame.left, frame.top))
+        resized = canvas
+    pixels = np.asarray(resized).transpose(2, 0, 1)
+    scaled: NDArray[np.float32] = np.multiply(pixels, 1 / 255, dtype=np.float32, order="C")
+    return scaled
+
+
+def _read(path: Path) -> Image.Image:
+    with warnings.catch_warnings():
+        # Pillow warns from half of its limit on; ours is the limit.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path) as opened:
+                if opened.width * opened.height > MAX_PIXELS:
+                    raise Image.DecompressionBombError
+                return _rgb(ImageOps.exif_transpose(opened))
+        except Image.DecompressionBombError:
+            raise GeoAwareError(
+                f"{path}: more than {MAX_PIXELS // 10**6} million pixels; scale it down first"
+            ) from None
+        except UnidentifiedImageError:
+            problem = "is empty" if path.stat().st_size == 0 else "is not an image"
+            raise GeoAwareError(f"{path}: {problem}; JPEG, PNG, WebP, TIFF, … are read") from None
+        except PermissionError:
+            raise InputError(f"{path}: may not be read; check its permissions") from None
+        except (OSError, SyntaxError, ValueError) as error:
+            raise GeoAwareError(f"{path}: damaged image: {first_line(error)}") from None
+
+
+def _from_array(array: NDArray[np.uint8]) -> Image.Image:
+    shape_is_known = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if array.dtype != np.uint8 or not shape_is_known or 0 in array.shape:
+        raise InputError(
+            f"array of {array.dtype} {array.shape} is no image; give uint8 (H, W), (H, W, 3) "
+            "or (H, W, 4) in RGB order"
+        )
+    return Image.fromarray(array)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I;16", "I;16L", "I;16B", "I"):
+        wide = np.asarray(image).astype(np.float32)
+        return Image.fromarray((wide / 257).round().clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise GeoAwareError("floating-point pixels have no agreed range; convert to 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _resize(image: Image.Image, size: tuple[int, int], spec: FrameSpec) -> Image.Image:
+    if image.size == size:
+        return image
+    if spec.resample == "bilinear-no-antialias":
+        scale_x, scale_y = image.width / size[0], image.height / size[1]
+        affine = (scale_x, 0.0, 0.0, 0.0, scale_y, 0.0)
+        return image.transform(size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
+    return image.resize(size, Image.Resampling[spec.resample.upper()])

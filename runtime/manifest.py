@@ -1,0 +1,110 @@
+"""The bundle's manifest.json: what was built, from what, how exactly, and how it was checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from .recipe import Name, Recipe, Strict
+
+SCHEMA_VERSION: Final = 1
+
+Precision = Literal["fp32", "fp16", "int8"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _plain_file_name(name: str) -> str:
+    if not name or name in (".", "..") or "/" in name or "\\" in name or ":" in name:
+        raise ValueError(f"{name!r} is not the name of a file in the bundle's folder")
+    return name
+
+
+class File(Strict):
+    """A file of the bundle; it lies directly in the bundle's folder."""
+
+    name: Annotated[str, AfterValidator(_plain_file_name)]
+    sha256: Sha256
+    bytes: int
+
+
+class Tensor(Strict):
+    """An input or output. A named dimension (such as "batch") is free."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+
+
+class Model(Strict):
+    """One ONNX graph. Its first file is the graph, others hold external weights.
+
+    An input named `image` takes the RGB frame at the input's own side, (batch, 3, side, side)
+    in [0, 1]; any other input takes the output of that name of a model before it.
+    """
+
+    files: tuple[File, ...] = Field(min_length=1)
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    opset: int
+    precision: Precision
+    stored_as: Literal["fp32", "fp16", "int8"] = Field(description="type of the stored weights")
+
+
+class WeightsRecord(Strict):
+    """Where a part's weights came from."""
+
+    part: Name
+    source: str
+    revision: str | None
+    sha256: Sha256
+    licence: str
+
+
+class Parity(Strict):
+    """The built models in onnxruntime against the fp32 PyTorch model, worst over the images.
+
+    Cosines are per cell. relative_error is max |a - b| / max |b|. match_agreement is the share
+    of cells of one image whose most similar cell in another is the same or a neighbour.
+    """
+
+    images: int
+    cosine_min: float
+    cosine_mean: float
+    max_abs_error: float
+    relative_error: float
+    match_agreement: float
+
+
+class Built(Strict):
+    """When and with what the bundle was built."""
+
+    date: str
+    versions: dict[str, str]
+
+
+class Manifest(Strict):
+    """The whole of manifest.json. The last model's last output is `descriptors`."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: Name
+    recipe: Recipe
+    models: tuple[Model, ...] = Field(min_length=1)
+    weights: tuple[WeightsRecord, ...]
+    parity: Parity
+    built: Built
+
+    @property
+    def precision(self) -> Precision:
+        """The precision that all its models share."""
+        return self.models[0].precision
+
+    def hash(self) -> str:
+        """16 hex digits that change whenever the descriptors of an image may change."""
+        content = {
+            "frame": self.recipe.frame.model_dump(),
+            "models": [[file.sha256 for file in model.files] for model in self.models],
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,35 @@
+"""Matches: points of one image and where they were found in another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .geometry import Points
+
+
+@dataclass(frozen=True)
+class Matches:
+    """K matched points, in original-image pixels (see `geometry`).
+
+    source: (K, 2) float64, the asked points (x, y).
+    target: (K, 2) float64, where they were found.
+    similarity: (K,) float32, cosine of the source cell and the most similar target cell.
+    mutual: (K,) bool, whether the source cell is in turn the most similar to that target cell.
+    """
+
+    source: Points
+    target: Points
+    similarity: NDArray[np.float32]
+    mutual: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def where(self, keep: NDArray[np.bool_]) -> Matches:
+        """The matches for which `keep` (K,) is true, in order."""
+        return Matches(
+            self.source[keep], self.target[keep], self.similarity[keep], self.mutual[keep]
+        )

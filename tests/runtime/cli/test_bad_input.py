@@ -1,0 +1,118 @@
+"""Every mistake gets one clear line on stderr, exit 1 or 2, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from geoaware.runtime.cli import georun
+
+from ..test_images import broken_files
+
+A, B = "{cat}", "{cheetah}"
+
+CASES = {
+    "no command": (["nonsense"], 2, "No such command 'nonsense'"),
+    "no target": (["match", A], 2, "Missing argument 'TARGET...'"),
+    "missing image": (["match", A, "{tmp}/none.jpg"], 2, "none.jpg: no such file"),
+    "folder as image": (["match", "{tmp}", B], 2, "is a folder"),
+    "empty image": (["match", A, "{tmp}/empty.jpg"], 1, "empty.jpg: is empty"),
+    "text as image": (["match", A, "{tmp}/text.jpg"], 1, "text.jpg: is not an image"),
+    "cut image": (["match", A, "{tmp}/cut.jpg"], 1, "cut.jpg: damaged image"),
+    "huge image": (["match", "{tmp}/huge.png", B], 1, "more than 178 million pixels"),
+    "point outside": (["match", A, B, "--points", "9,9 451.5,10"], 2, "point 2 (451.5, 10)"),
+    "negative point": (["match", A, B, "--points", "-1,9"], 2, "point 1 (-1, 9) lies outside"),
+    "point not a number": (["match", A, B, "--points", "nan,9"], 2, "point 1 (nan, 9)"),
+    "half a point": (["match", A, B, "--points", "12"], 2, "'12' is not \"x,y\""),
+    "letters": (["match", A, B, "--points", "a,b"], 2, "'a,b' is not \"x,y\""),
+    "no points": (["match", A, B, "--points", " "], 2, "no point given"),
+    "two ways": (["match", A, B, "--points", "1,1", "--grid", "2"], 2, "give one of"),
+    "no grid": (["match", A, B, "--grid", "0"], 2, "0 is not in the range"),
+    "missing points": (["match", A, B, "--points-file", "{tmp}/no.json"], 2, "no.json: no such"),
+    "bad json": (["match", A, B, "--points-file", "{tmp}/bad.json"], 1, "bad.json: not JSON"),
+    "odd json": (["match", A, B, "--points-file", "{tmp}/odd.json"], 1, "odd.json: must be [["),
+    "no points in json": (["match", A, B, "--points-file", "{tmp}/none.json"], 1, "holds no points"),
+    "binary points": (["match", A, B, "--points-file", "{tmp}/huge.png"], 1, "read as text"),
+    "wrong columns": (
+        ["match", A, B, "--points-file", "{tmp}/bad.csv"], 1, "needs columns x and y in its first line; found u, v",
+    ),
+    "words in csv": (["match", A, B, "--points-file", "{tmp}/words.csv"], 1, "words.csv: line 3"),
+    "unknown bundle": (["match", A, B, "--bundle", "nope"], 2, "geoexport build nope"),
+    "not a bundle": (["match", A, B, "--bundle", "{tmp}/"], 2, "no bundle there"),
+    "cuda": (["match", A, B, "--device", "cuda"], 2, "device 'cuda' has no engine"),
+    "tensorrt": (["match", A, B, "--device", "tensorrt"], 2, "device 'tensorrt' has no engine"),
+    "even window": (["match", A, B, "--window", "4"], 2, "must be odd"),
+    "no temperature": (["match", A, B, "--temperature", "0"], 2, "above 0"),
+    "argmax window": (["match", A, B, "--method", "argmax", "--window", "5"], 2, "belong to"),
+    "zeroed alone": (["match", A, B, "--variant", "zeroed"], 2, "needs window"),
+    "similarity of 2": (["match", A, B, "--min-similarity", "2"], 2, "is not in the range"),
+    "draw nowhere": (["match", A, B, "--draw", "{tmp}/no/a.png"], 2, "does not exist"),
+    "draw on a folder": (["match", A, B, "--draw", "{tmp}"], 2, "is a folder"),
+    "out nowhere": (["match", A, B, "--out", "{tmp}/no/a.json"], 2, "does not exist"),
+    "features nowhere": (["features", A, "--out", "{tmp}/no/a.npz"], 2, "does not exist"),
+    "features of text": (["features", "{tmp}/text.jpg", "--out", "{tmp}/a.npz"], 1, "not an image"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of files that are not what they should be."""
+    folder = tmp_path_factory.mktemp("bad")
+    broken_files(folder)
+    Image.new("1", (14000, 13000)).save(folder / "huge.png")
+    (folder / "bad.json").write_text("[[1, 2")
+    (folder / "odd.json").write_text('{"dots": 3}')
+    (folder / "none.json").write_text("[]")
+    (folder / "bad.csv").write_text("u,v\n1,2\n")
+    (folder / "words.csv").write_text("x,y\n1,2\nthree,4\n")
+    return folder
+
+
+@pytest.mark.parametrize(("arguments", "status", "message"), CASES.values(), ids=CASES.keys())
+def test_one_clear_line(
+    arguments: list[str], status: int, message: str, bad: Path, cat: Path, cheetah: Path
+):
+    before = sorted(bad.iterdir())
+    filled = [each.format(cat=cat, cheetah=cheetah, tmp=bad) for each in arguments]
+    result = CliRunner().invoke(georun, filled)
+    assert (result.exit_code, result.stdout) == (status, "")
+    [*_, line] = errors = result.stderr.splitlines()
+    assert [each for each in errors if not each.startswith("device:")] == [line]
+    assert line.startswith("georun: error: ")
+    assert message in line
+    assert sorted(bad.iterdir()) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that refuses even root")
+@pytest.mark.parametrize("option", ["--out", "--draw"])
+def test_outputs_that_cannot_be_written_are_refused(cat: Path, cheetah: Path, option: str):
+    result = CliRunner().invoke(georun, ["match", str(cat), str(cheetah), option, "/proc/a.png"])
+    assert result.exit_code == 2
+    assert "georun: error: /proc/a.png: " in result.stderr
+
+
+def test_a_bundle_that_cannot_be_built_is_an_error(cat: Path, cheetah: Path):
+    command = [sys.executable, "-m", "geoaware.runtime", "match", cat, cheetah, "--build"]
+    done = subprocess.run(
+        [*command, "--bundle", "nope"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "bundle 'nope' could not be built" in done.stderr
+    assert done.stdout == ""
+
+
+def test_help_answers_at_once_and_imports_nothing_heavy():
+    program = (
+        "import sys; sys.argv = ['georun', '--help']\n"
+        "from geoaware.runtime.cli import georun\n"
+        "try: georun()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'onnxruntime', 'PIL', 'pydantic', 'rich', 'torch'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)

@@ -1,0 +1,1 @@
+"""Training code for projection heads; it comes with the geometry-aware recipes."""
