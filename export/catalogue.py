@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from ..runtime.bundle import installed, is_shipped, read_manifest
 from ..runtime.errors import GeoAwareError
-from . import backbones, recipe_files
+from . import recipe_files
+from .backbones import entry
 from .weights import resolve
 
 
@@ -16,7 +17,7 @@ def recipes() -> Iterator[dict[str, str]]:
         recipe = recipe_files.load(name)
         weights, licences = "at hand", []
         for use in recipe.backbones:
-            known = backbones.module_of(use.name).WEIGHTS
+            known = entry(use.name).weights
             licences.append(known.licence)
             try:
                 resolve(use.name, known)

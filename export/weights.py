@@ -1,15 +1,11 @@
-"""Weights: from whatever names them to a checked file, and from the file to a state dict."""
+"""Weights: from whatever names them to a checked file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-
-import torch
-from torch import Tensor, nn
 
 from ..runtime.bundle import sha256_of
 from ..runtime.errors import GeoAwareError, InputError, first_line
@@ -63,56 +59,6 @@ def resolve(part: str, known: KnownWeights, source: str | None = None) -> Weight
     return Weights(path, name, revision, digest, licence)
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file or of a torch checkpoint, on the CPU.
-
-    Code in a checkpoint is never run. A `state_dict` or `model_state_dict` inside is unwrapped.
-    Raises GeoAwareError for a file that holds anything else.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise many kinds, all meaning the same
-        problem = first_line(error)
-        if "weights_only" in str(error).lower():
-            problem = "it holds more than tensors; code in checkpoints is not run"
-        raise GeoAwareError(f"{path}: not readable as weights: {problem}") from None
-    for wrapper in ("model_state_dict", "state_dict"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise GeoAwareError(f"{path}: holds no state dict of tensors")
-    return state
-
-
-def load_into(module: nn.Module, state: Mapping[str, Tensor], ignore: Sequence[str] = ()) -> None:
-    """Load a state dict; keys that begin with one of `ignore` may be left over.
-
-    Raises GeoAwareError naming the first keys that are missing, left over or of another shape.
-    """
-    own = module.state_dict()
-    missing = sorted(own.keys() - state.keys())
-    extra = sorted(k for k in state.keys() - own.keys() if not k.startswith(tuple(ignore)))
-    shapes = [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    problems = [
-        f"{len(keys)} {what} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
-        for what, keys in (("missing", missing), ("left over", extra), ("misshapen", shapes))
-        if keys
-    ]
-    if problems:
-        name = type(module).__name__
-        raise GeoAwareError(f"these are not weights of {name}: {'; '.join(problems)}")
-    module.load_state_dict({key: state[key] for key in own})
-
-
 def _locate(part: str, source: str, known: KnownWeights) -> tuple[Path, str | None]:
     if source.startswith("package:"):
         return _in_package(part, source.removeprefix("package:"), known), None
@@ -144,41 +90,34 @@ def _in_package(part: str, inside: str, known: KnownWeights) -> Path:
 
 
 def _from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    for name in FILE_NAMES:
-        for offline in (True, False):
-            try:
-                path = Path(
-                    hf_hub_download(repo, name, revision=revision, local_files_only=offline)
-                )
-            except LocalEntryNotFoundError as error:
-                if offline:
-                    continue
-                raise GeoAwareError(
-                    f"{repo}: not in the Hugging Face cache, and the Hub cannot be reached: "
-                    f"{first_line(error)}"
-                ) from None
-            except GatedRepoError:
-                raise GeoAwareError(
-                    f"{repo}: accept its licence on its Hugging Face page, then set HF_TOKEN to "
-                    "an access token of your account"
-                ) from None
-            except RevisionNotFoundError:
-                raise GeoAwareError(f"{repo}: has no revision {revision!r}") from None
-            except RepositoryNotFoundError:
-                raise GeoAwareError(
-                    f"{repo}: no such Hugging Face repository, or private"
-                ) from None
-            except EntryNotFoundError:
-                break
-            else:
+    for offline in (True, False):
+        for name in FILE_NAMES:
+            if path := _hub_file(repo, name, revision, offline):
                 return path, path.parent.name
     raise GeoAwareError(f"{repo}: holds none of {', '.join(FILE_NAMES)}")
+
+
+def _hub_file(repo: str, name: str, revision: str | None, offline: bool) -> Path | None:
+    """A file of a Hub repository, from the cache or (not offline) by download; None if absent."""
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repo, name, revision=revision, local_files_only=offline))
+    except errors.LocalEntryNotFoundError as error:
+        if offline:
+            return None
+        raise GeoAwareError(
+            f"{repo}: not in the Hugging Face cache, and the Hub cannot be reached: "
+            f"{first_line(error)}"
+        ) from None
+    except errors.GatedRepoError:
+        raise GeoAwareError(
+            f"{repo}: accept its licence on its Hugging Face page, then set HF_TOKEN to an access "
+            "token of your account"
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise GeoAwareError(f"{repo}: has no revision {revision!r}") from None
+    except errors.RepositoryNotFoundError:
+        raise GeoAwareError(f"{repo}: no such Hugging Face repository, or private") from None
+    except errors.EntryNotFoundError:
+        return None

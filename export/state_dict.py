@@ -1,0 +1,61 @@
+"""Weights files to state dicts, state dicts into modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..runtime.errors import GeoAwareError, first_line
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file or of a torch checkpoint, on the CPU.
+
+    Code in a checkpoint is never run. A `state_dict` or `model_state_dict` inside is unwrapped.
+    Raises GeoAwareError for a file that holds anything else.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise many kinds, all meaning the same
+        problem = first_line(error)
+        if "weights_only" in str(error).lower():
+            problem = "it holds more than tensors; code in checkpoints is not run"
+        raise GeoAwareError(f"{path}: not readable as weights: {problem}") from None
+    for wrapper in ("model_state_dict", "state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise GeoAwareError(f"{path}: holds no state dict of tensors")
+    return state
+
+
+def load_into(module: nn.Module, state: Mapping[str, Tensor], ignore: Sequence[str] = ()) -> None:
+    """Load a state dict; keys that begin with one of `ignore` may be left over.
+
+    Raises GeoAwareError naming the first keys that are missing, left over or of another shape.
+    """
+    own = module.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    extra = sorted(k for k in state.keys() - own.keys() if not k.startswith(tuple(ignore)))
+    shapes = [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    problems = [
+        f"{len(keys)} {what} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
+        for what, keys in (("missing", missing), ("left over", extra), ("misshapen", shapes))
+        if keys
+    ]
+    if problems:
+        name = type(module).__name__
+        raise GeoAwareError(f"these are not weights of {name}: {'; '.join(problems)}")
+    module.load_state_dict({key: state[key] for key in own})

@@ -1,0 +1,278 @@
+"""Builds are verified before they are published, and published whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from geoaware.examples import PHOTOGRAPHS
+from geoaware.export import build as build_module
+from geoaware.export import recipe_files, to_onnx
+from geoaware.export.build import Request, build, reference_graphs, resolve_all, reverify
+from geoaware.export.publish import building, publish
+from geoaware.export.verify import TOLERANCES, ParityError, measure
+from geoaware.runtime import Bundle, GeoAwareError, Pipeline
+from geoaware.runtime.recipe import Recipe
+
+from .conftest import quiet
+
+Built = Callable[[str], Bundle]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_every_precision_is_verified_and_says_what_it_is(built: Built, precision: str):
+    bundle = built(precision)
+    [model] = bundle.manifest.models
+    parity, tolerance = bundle.manifest.parity, TOLERANCES[model.precision, model.stored_as]
+    assert (model.precision, model.stored_as) == (precision, precision)
+    assert parity.images == 4
+    assert parity.cosine_min >= tolerance.cosine_min
+    assert parity.match_agreement >= tolerance.match_agreement
+    if precision == "fp32":
+        assert parity.relative_error <= 1e-4
+    assert bundle.manifest.weights[0].licence == "Apache-2.0"
+    assert Pipeline.load(bundle.path).extract(PHOTOGRAPHS[0]).descriptors.shape == (4, 4, 496)
+
+
+def initializer_types(bundle: Bundle) -> set[int]:
+    graph = onnx.load(bundle.path / "features.onnx").graph
+    return {tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 4}
+
+
+def test_graphs_hold_the_precision_they_claim(built: Built):
+    kinds = onnx.TensorProto
+    assert initializer_types(built("fp32")) == {kinds.FLOAT}
+    assert initializer_types(built("fp16")) == {kinds.FLOAT16}
+    assert kinds.INT8 in initializer_types(built("int8"))
+
+
+def test_the_batch_is_free_and_the_graph_takes_images(built: Built):
+    import onnxruntime
+
+    bundle = built("fp32")
+    [model] = bundle.manifest.models
+    assert model.inputs[0].model_dump() == {
+        "name": "image", "shape": ("batch", 3, 64, 64), "dtype": "float32"
+    }  # fmt: skip
+    session = onnxruntime.InferenceSession(bundle.path / "features.onnx")
+    images = np.random.default_rng(0).random((3, 3, 64, 64), np.float32)
+    [together] = session.run(None, {"image": images})
+    [alone] = session.run(None, {"image": images[1:2]})
+    assert together.shape == (3, 4, 4, 496)
+    np.testing.assert_allclose(together[1:2], alone, atol=1e-5)
+
+
+def test_weights_stored_as_half_compute_in_single(tiny: Recipe, tmp_path: Path):
+    bundle, _ = build(Request(tiny, compact=True, out=tmp_path / "compact"), quiet)
+    [model] = bundle.manifest.models
+    assert (model.precision, model.stored_as) == ("fp32", "fp16")
+    assert model.files[0].bytes < 5_000_000
+
+
+def test_frames_of_two_sides_make_a_bundle_of_three_models(tiny: Recipe, tmp_path: Path):
+    content = tiny.model_dump()
+    content["name"] = "two-sides"
+    content["backbones"] = [content["backbones"][0], content["backbones"][0] | {"side": 96}]
+    bundle, _ = build(Request(Recipe.model_validate(content), out=tmp_path / "two"), quiet)
+    assert [model.files[0].name for model in bundle.manifest.models] == [
+        "backbone0.onnx", "backbone1.onnx", "fusion.onnx"
+    ]  # fmt: skip
+    features = Pipeline.load(bundle.path).extract(PHOTOGRAPHS[0])
+    assert features.descriptors.shape == (4, 4, 992)
+    np.testing.assert_allclose(np.linalg.norm(features.descriptors, axis=2), 1, atol=1e-5)
+
+
+def test_weights_beside_the_graph_belong_to_the_bundle(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(to_onnx, "EXTERNAL_FROM_BYTES", 0)
+    bundle, _ = build(Request(tiny, out=tmp_path / "large"), quiet)
+    assert [file.name for file in bundle.manifest.models[0].files] == [
+        "features.onnx", "features.onnx.data"
+    ]  # fmt: skip
+    (bundle.path / "features.onnx.data").write_bytes(b"")
+    with pytest.raises(GeoAwareError, match=r"features\.onnx\.data: changed"):
+        Pipeline.load(bundle.path)
+
+
+def spoil(file: Path) -> None:
+    """Change the first filter of the first convolution of block 4."""
+    model = onnx.load(file)
+    node = next(
+        node
+        for node in model.graph.node
+        if node.op_type == "Conv"
+        and any("backbone.blocks.4" in entry.value for entry in node.metadata_props)
+    )
+    weight = next(w for w in model.graph.initializer if w.name == node.input[1])
+    values = numpy_helper.to_array(weight).copy()
+    values[0] += 1
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    onnx.save(model, file)
+
+
+def test_a_wrong_model_is_not_published_and_its_first_wrong_layer_is_named(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    export = to_onnx.export
+
+    def export_wrongly(*arguments: object) -> Path:
+        path = export(*arguments)
+        spoil(path)
+        return path
+
+    monkeypatch.setattr(build_module.to_onnx, "export", export_wrongly)
+    with pytest.raises(ParityError, match=r"first diverging layer: features: .*blocks\.4\."):
+        build(Request(tiny, out=tmp_path / "wrong"), quiet)
+    assert [path.name for path in tmp_path.iterdir()] == [".wrong.lock"]
+
+
+def test_verifying_again_gives_the_figures_of_the_manifest(built: Built):
+    bundle = built("fp32")
+    again = reverify(bundle, {}, quiet)
+    assert again.cosine_min == pytest.approx(bundle.manifest.parity.cosine_min, abs=1e-6)
+    assert again.match_agreement == bundle.manifest.parity.match_agreement
+
+
+def test_verifying_needs_the_weights_it_was_built_from(built: Built, tmp_path: Path):
+    other = tmp_path / "other.pth"
+    other.write_bytes(b"other")
+    with pytest.raises(GeoAwareError, match="not the efficientnet-lite0 weights this bundle"):
+        reverify(built("fp32"), {"efficientnet-lite0": str(other)}, quiet)
+
+
+def test_a_bundle_that_is_there_is_kept_unless_forced(built: Built, tiny: Recipe):
+    bundle = built("fp32")
+    same = Request(tiny, frame=64, out=bundle.path)
+    again, new = build(same, quiet)
+    assert (again.manifest, new) == (bundle.manifest, False)
+    with pytest.raises(GeoAwareError, match="a bundle with another opset is there.*--force"):
+        build(Request(tiny, frame=64, out=bundle.path, opset=21), quiet)
+
+
+def test_nothing_but_a_bundle_is_ever_replaced(tiny: Recipe, tmp_path: Path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(GeoAwareError, match=r"holds thesis\.tex, which is no part of a bundle"):
+        build(Request(tiny, out=tmp_path, force=True), quiet)
+    with pytest.raises(GeoAwareError, match="is a file"):
+        build(Request(tiny, out=tmp_path / "thesis.tex", force=True), quiet)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_weights_for_parts_the_recipe_lacks_are_refused(tiny: Recipe):
+    with pytest.raises(GeoAwareError, match="has no such part; it has efficientnet-lite0"):
+        resolve_all(tiny, {"dinov2-b": "somewhere"})
+
+
+def test_the_name_tells_side_and_precision(tiny: Recipe):
+    assert Request(tiny).name == "lite"
+    assert Request(tiny, precision="fp16", frame=64).name == "lite-64px-fp16"
+
+
+# --- interruptions -------------------------------------------------------------------------
+
+
+def start(home: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "geoaware.export", "build", "lite", "--frame", "64", *more]
+    environment = os.environ | {"GEOAWARE_HOME": str(home), "COLUMNS": "200"}
+    return subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def wait_for_build_folder(bundles: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if any(bundles.glob(".lite-64px.*.tmp/*.onnx")):
+            return
+        time.sleep(0.02)
+    raise AssertionError("the build wrote nothing in a minute")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_build_leaves_the_old_bundle_and_the_next_one_cleans_up(
+    built: Built, tmp_path: Path, how: signal.Signals
+):
+    home, bundles = tmp_path / "home", tmp_path / "home" / "bundles"
+    bundles.mkdir(parents=True)
+    old = bundles / "lite-64px"
+    subprocess.run(["cp", "-r", built("fp32").path, old], check=True)
+    before = (old / "manifest.json").read_bytes()
+
+    process = start(home, "--force")
+    wait_for_build_folder(bundles)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    assert (old / "manifest.json").read_bytes() == before
+    Pipeline.load(old)
+    if how == signal.SIGINT:
+        assert "geoexport: error: interrupted" in errors
+        assert not list(bundles.glob(".*.tmp"))
+    else:
+        assert list(bundles.glob(".*.tmp"))
+        with building(old, quiet):
+            assert len(list(bundles.glob(".*.tmp"))) == 1
+
+
+def test_two_builds_at_once_make_one_bundle(tmp_path: Path):
+    processes = [start(tmp_path, "--json") for _ in range(2)]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    first, second = (json.loads(output) for output in outputs)
+    assert first == second, "the second waited, and found what the first had built"
+    Pipeline.load(tmp_path / "bundles" / "lite-64px")
+
+
+def test_a_crash_while_publishing_leaves_the_old_bundle_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    target = tmp_path / "bundle"
+    target.mkdir()
+    (target / "manifest.json").write_text("old")
+    rename, calls = Path.rename, []
+
+    def crash(self: Path, to: Path) -> Path:
+        calls.append(self)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return rename(self, to)
+
+    with pytest.raises(KeyboardInterrupt), building(target, quiet) as folder:
+        (folder / "manifest.json").write_text("new")
+        monkeypatch.setattr(Path, "rename", crash)
+        publish(folder, target)
+    assert not target.exists()
+
+
+# --- what ships ----------------------------------------------------------------------------
+
+
+def test_the_shipped_bundle_is_what_the_build_gives():
+    """Its descriptors are those of the recipe and the weights, to 1e-3 in cosine distance."""
+    shipped = Bundle.open().verified()
+    recipe = recipe_files.load("lite")
+    assert shipped.manifest.recipe == recipe
+    reference = reference_graphs(recipe, resolve_all(recipe, {}))
+    parity = measure(recipe, reference, shipped.path, shipped.manifest.models)
+    assert 1 - parity.cosine_min <= 1e-3
+
+
+def test_a_fresh_build_equals_the_shipped_bundle(tmp_path: Path):
+    request = Request(recipe_files.load("lite"), compact=True, out=tmp_path / "fresh")
+    fresh = Pipeline(build(request, quiet)[0])
+    shipped = Pipeline.load()
+    for photograph in PHOTOGRAPHS:
+        a, b = (pipe.extract(photograph).descriptors for pipe in (fresh, shipped))
+        assert abs(a - b).max() <= 1e-3

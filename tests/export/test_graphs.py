@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from geoaware.export.graphs import Fusion, graphs, run
+from geoaware.runtime.recipe import Recipe
+
+
+def recipe(
+    normalise: str = "tap", sides: tuple[int | None, ...] = (None,), grid: int = 4
+) -> Recipe:
+    """Backbones with two taps each, weighing 1 and 0.5."""
+    taps = [{"at": "fine"}, {"at": "coarse", "weight": 0.5}]
+    return Recipe.model_validate(
+        {
+            "name": "toy",
+            "summary": "",
+            "frame": {"mode": "stretch", "side": 32, "resample": "bilinear"},
+            "grid": grid,
+            "backbones": [{"name": "toy", "taps": taps, "side": side} for side in sides],
+            "normalise": normalise,
+            "matching": {},
+        }
+    )
+
+
+class Toy(nn.Module):
+    """Two average poolings: a fine tap of 3 channels and a coarse one."""
+
+    mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        return [nn.functional.adaptive_avg_pool2d(image, size) for size in (4, 2)]
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def upsampled(x: np.ndarray) -> np.ndarray:
+    """2 x 2 to 4 x 4, bilinear with half-pixel centres: quarters and three quarters."""
+    weights = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+    return np.einsum("ia,jb,ncab->ncij", weights, weights, x)
+
+
+@pytest.mark.parametrize("normalise", ["tap", "backbone", "none"])
+def test_fusion_is_what_the_recipe_says(normalise: str):
+    random = np.random.default_rng(0)
+    fine, coarse = random.standard_normal((2, 3, 4, 4)), random.standard_normal((2, 3, 2, 2))
+    fused = Fusion(recipe(normalise))(torch.tensor(fine), torch.tensor(coarse)).numpy()
+
+    parts = [fine, upsampled(coarse)]
+    if normalise == "tap":
+        parts = [unit(part) for part in parts]
+    joined = np.concatenate([parts[0], parts[1] * 0.5], axis=1)
+    np.testing.assert_allclose(fused, unit(joined).transpose(0, 2, 3, 1), rtol=1e-6)
+
+
+def test_normalising_by_backbone_gives_each_the_same_say():
+    fusion = Fusion(recipe("backbone", (None, None)))
+    loud, quiet = torch.randn(1, 3, 4, 4) * 100, torch.randn(1, 3, 4, 4)
+    fused = fusion(loud, loud, quiet, quiet)
+    norms = fused.reshape(1, 4, 4, 2, 6).norm(dim=-1)
+    torch.testing.assert_close(norms, torch.full_like(norms, 0.5**0.5))
+
+
+def test_a_head_stands_between_fusion_and_the_last_normalisation():
+    head = nn.Conv2d(6, 5, 1)
+    fine, coarse = torch.randn(1, 3, 4, 4), torch.randn(1, 3, 2, 2)
+    with torch.inference_mode():
+        fused = Fusion(recipe("none"), head)(fine, coarse)
+    assert fused.shape == (1, 4, 4, 5)
+    torch.testing.assert_close(fused.norm(dim=-1), torch.ones(1, 4, 4))
+
+
+def test_one_frame_makes_one_graph_and_several_make_one_each_and_a_fusion():
+    one = graphs(recipe(), [Toy()])
+    assert [graph.name for graph in one] == ["features"]
+    several = graphs(recipe(sides=(32, 64)), [Toy(), Toy()])
+    assert [graph.name for graph in several] == ["backbone0", "backbone1", "fusion"]
+    assert list(several[2].inputs) == [
+        "backbone0.fine", "backbone0.coarse", "backbone1.fine", "backbone1.coarse"
+    ]  # fmt: skip
+
+
+def test_several_graphs_compute_what_one_does():
+    images = {side: torch.rand(1, 3, side, side) for side in (32, 64)}
+    images[64] = images[32].repeat_interleave(2, 2).repeat_interleave(2, 3)
+    one = run(graphs(recipe(sides=(32, 32)), [Toy(), Toy()]), images)
+    several = run(graphs(recipe(sides=(32, 64)), [Toy(), Toy()]), images)
+    torch.testing.assert_close(one, several)
+
+
+def test_half_precision_stays_inside_the_backbone():
+    part = graphs(recipe(), [Toy()], dtype=torch.float16)[0]
+    descriptors = part.module(torch.rand(1, 3, 32, 32))
+    assert descriptors.dtype == torch.float32
+    torch.testing.assert_close(descriptors.norm(dim=-1), torch.ones(1, 4, 4))

