@@ -4,46 +4,52 @@ PIP = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO = .venv/demo/bin
 TEST = .venv/test/bin
 
-.PHONY: help demo test slow lint types lite bench clean
+.PHONY: help demo test slow lint types lite bench clean installed
 
-help:          ## list these targets
+help: ## list these targets
 	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo:          ## match two photographs with the base install, draw demo.png
+demo: ## match two photographs with the base install, draw demo.png
 	rm -rf .venv/demo
 	$(PYTHON) -m venv .venv/demo
+	rm -rf build
 	$(DEMO)/python $(PIP) .
-	$(DEMO)/georun match examples/chelsea.png examples/cheetah1.jpg --points "178,116 262,240 105,85 265,60" --draw demo.png
+	$(DEMO)/georun match examples/cheetah1.jpg examples/chelsea.png --points "90,92 163,94 124,150 127,185" --draw demo.png
 	@echo "drawn: $(CURDIR)/demo.png"
 
-test:          ## fresh environment, then the whole suite but for slow tests
+test: ## fresh environment, then the whole suite but for slow tests
 	rm -rf .venv/test
 	$(MAKE) --no-print-directory .venv/test/ready
 	$(TEST)/python -m pytest
 
-slow: .venv/test/ready   ## the tests on full datasets
+slow: installed ## the tests on full datasets
 	$(TEST)/python -m pytest -m slow
 
-lint: .venv/test/ready   ## style
+lint: .venv/test/ready ## style
 	$(TEST)/ruff check .
 	$(TEST)/ruff format --check .
 
-types: .venv/test/ready  ## strict types on runtime and kernels
+types: .venv/test/ready ## strict types on runtime and kernels
 	mkdir -p .venv/types/geoaware
 	ln -sfn $(CURDIR)/runtime $(CURDIR)/kernels .venv/types/geoaware/
 	MYPYPATH=.venv/types $(TEST)/mypy
 
-lite: .venv/test/ready   ## rebuild the bundle that ships with the package
+lite: installed ## rebuild the bundle that ships with the package
 	$(TEST)/geoexport build lite --compact --force --out runtime/bundles/lite
 
-bench: .venv/test/ready  ## accuracy and speed of lite, into benchmarks/results
+bench: installed ## accuracy and speed of lite, into benchmarks/results
 	$(TEST)/python -m benchmarks.lite_accuracy
 	$(TEST)/python -m benchmarks.lite_speed
 
-clean:         ## remove environments and caches
+clean: ## remove environments and caches
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/test/ready: setup.py constraints.txt
 	$(PYTHON) -m venv --clear .venv/test
+	rm -rf build
 	$(TEST)/python $(PIP) ".[dev]"
 	touch $@
+
+installed: .venv/test/ready # the code as it is now, in the environment that is there
+	rm -rf build
+	$(TEST)/python $(PIP) --no-deps --force-reinstall .

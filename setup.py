@@ -61,7 +61,7 @@ setup(
         "geoaware.examples": ["*.jpg", "*.png", "*.md"],
     },
     install_requires=[
-        "click>=8.1",
+        "click>=8.2",
         "numpy>=1.26",
         "onnxruntime>=1.20",
         "Pillow>=11.0",

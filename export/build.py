@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -13,7 +14,7 @@ import onnx
 import torch
 
 from ..examples import PHOTOGRAPHS
-from ..runtime.bundle import MANIFEST, Bundle, home, read_manifest, sha256_of
+from ..runtime.bundle import MANIFEST, Bundle, home, sha256_of
 from ..runtime.errors import GeoAwareError, InputError
 from ..runtime.manifest import (
     Built,
@@ -25,7 +26,7 @@ from ..runtime.manifest import (
     Tensor,
     WeightsRecord,
 )
-from ..runtime.recipe import Recipe
+from ..runtime.recipe import NAME_PATTERN, Recipe
 from . import graphs, to_onnx
 from .backbones import entry
 from .graphs import Graph
@@ -33,7 +34,7 @@ from .publish import building, check_replaceable, publish
 from .quantise import quantise
 from .state_dict import read_state
 from .verify import frames, verify
-from .weights import Weights, resolve
+from .weights import Weights, resolve, source_of
 
 VERSIONS_OF = ("geoaware", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -80,11 +81,14 @@ def build(request: Request, report: Report) -> tuple[Bundle, bool]:
     PyTorch model computes; then nothing is published.
     """
     check_replaceable(request.target)
+    if not re.fullmatch(NAME_PATTERN, request.name):
+        raise InputError(f"{request.name!r} is too long for the name of a bundle")
     report("resolving weights")
     weights = resolve_all(request.recipe, request.weights)
     with building(request.target, report) as folder:
-        if (request.target / MANIFEST).exists() and not request.force:
-            return Bundle(request.target, _same(request, weights)), False
+        if not request.force and (there := _intact(request.target)):
+            _check_same(request, weights, there.manifest)
+            return there, False
         reference = reference_graphs(request.recipe, weights)
         models = _export(request, reference, weights, folder, report)
         report(f"verifying against PyTorch on {len(PHOTOGRAPHS)} photographs")
@@ -120,7 +124,8 @@ def reverify(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Pari
     report("resolving weights")
     recorded = {record.part: record for record in manifest.weights}
     weights = resolve_all(
-        manifest.recipe, {part: record.source for part, record in recorded.items()} | dict(sources)
+        manifest.recipe,
+        {part: sources.get(part) or source_of(record) for part, record in recorded.items()},
     )
     for part, found in weights.items():
         if found.sha256 != recorded[part].sha256:
@@ -135,6 +140,8 @@ def reverify(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Pari
 
 def resolve_all(recipe: Recipe, sources: Mapping[str, str]) -> dict[str, Weights]:
     """The weights of every part of a recipe, by its name."""
+    if recipe.head:
+        raise InputError(f"recipe {recipe.name}: no head {recipe.head!r} is known")
     parts = {use.name: entry(use.name) for use in recipe.backbones}
     if unknown := sources.keys() - parts.keys():
         raise InputError(
@@ -173,7 +180,10 @@ def _export(
     stored_as = request.precision
     if request.precision == "int8":
         report("quantising to int8")
-        feeds = [graphs.inputs(reference, frames(request.recipe, each)) for each in PHOTOGRAPHS]
+        feeds = [
+            graphs.inputs(reference, frames(request.recipe, each, mirrored=True))
+            for each in PHOTOGRAPHS
+        ]
         for index, file in enumerate(files):
             quantise(file, [feed[index] for feed in feeds])
     elif request.compact and request.precision == "fp32":
@@ -210,9 +220,16 @@ def _tensor(value: onnx.ValueInfoProto) -> Tensor:
     )
 
 
-def _same(request: Request, weights: Mapping[str, Weights]) -> Manifest:
-    """The manifest of the bundle that is there, if it is what the request asks for."""
-    manifest = read_manifest(request.target)
+def _intact(folder: Path) -> Bundle | None:
+    """The bundle in a folder; None where there is none, or one that cannot be used."""
+    try:
+        return Bundle.open(folder).verified()
+    except GeoAwareError:
+        return None
+
+
+def _check_same(request: Request, weights: Mapping[str, Weights], manifest: Manifest) -> None:
+    """Raise GeoAwareError where a bundle is not what the request asks for."""
     stored_as = "fp16" if request.compact else request.precision
     differences = [
         what
@@ -234,7 +251,6 @@ def _same(request: Request, weights: Mapping[str, Weights]) -> Manifest:
             f"{request.target}: a bundle with another {' and '.join(differences)} is there; "
             "replace it with --force or name another place with --out"
         )
-    return manifest
 
 
 def _built() -> Built:

@@ -20,7 +20,7 @@ def recipes() -> Iterator[dict[str, str]]:
             known = entry(use.name).weights
             licences.append(known.licence)
             try:
-                resolve(use.name, known)
+                resolve(use.name, known, download=False)
             except GeoAwareError:
                 weights = f"missing: {known.install}"
         yield {

@@ -19,6 +19,8 @@ from . import graphs
 from .graphs import Graph
 from .to_onnx import SCOPES
 
+EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+
 # Relative error, max |a - b| / max |b|, from which on a layer counts as different.
 LIMITS: dict[Precision, float] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 2e-1}
 
@@ -77,7 +79,7 @@ def _graph_outputs(
     file: Path, modules: set[str], feed: Mapping[str, Tensor]
 ) -> list[tuple[str, NDArray[Any]]]:
     """What the graph computes for each of the modules, in the order it computes them."""
-    model = onnx.load(file)
+    model = onnx.load(file, load_external_data=False)
     last: dict[str, str] = {}
     for node in model.graph.node:
         for scope in _scopes(node):
@@ -86,8 +88,10 @@ def _graph_outputs(
                 last[scope] = node.output[0]
     known = {output.name for output in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in set(last.values()) - known)
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(EXTERNAL_FOLDER, str(file.parent))
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     values = session.run(list(last.values()), {name: x.numpy() for name, x in feed.items()})
     return list(zip(last, values, strict=True))

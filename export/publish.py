@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,26 +18,27 @@ from ..runtime.errors import GeoAwareError, InputError
 def building(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
     """A folder to build in, beside the target and alone there: yields it, removes it after.
 
-    What an interrupted build left behind is cleared away first. Waits while another process
-    builds the same bundle. Raises InputError where the place cannot be written.
+    It lies in `.<name>.tmp`, which belongs to whoever holds `.<name>.lock`; what an interrupted
+    build left there is cleared away first. Waits while another process builds the same bundle.
+    Raises InputError where the place cannot be written.
     """
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    work = target.with_name(f".{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target.parent / f".{target.name}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
             report("waiting for another build of the same bundle")
             lock.acquire()
-        for leftover in target.parent.glob(f".{target.name}.*.tmp"):
-            shutil.rmtree(leftover)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
     except OSError as error:
         raise InputError(f"{target.parent}: cannot be written: {error.strerror}") from None
     try:
-        yield folder
+        shutil.rmtree(work, ignore_errors=True)
+        (work / "new").mkdir(parents=True)
+        yield work / "new"
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
         lock.release()
 
 
@@ -65,21 +65,16 @@ def check_replaceable(target: Path) -> None:
 
 
 def publish(folder: Path, target: Path) -> None:
-    """Move a finished build to its place, replacing the bundle there.
+    """Move a finished build from its `building` folder to its place, replacing the bundle there.
 
     Everything is on disk before the move. A crash in between leaves the old bundle or none.
     """
     for file in folder.iterdir():
         _flush(file)
-    folder.chmod(0o755)
     _flush(folder)
     if target.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
-        target.rename(old / "replaced")
-        folder.rename(target)
-        shutil.rmtree(old)
-    else:
-        folder.rename(target)
+        target.rename(folder.with_name("replaced"))
+    folder.rename(target)
     _flush(target.parent)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,20 +31,25 @@ def quantise(path: Path, feeds: Iterable[Feed]) -> None:
     Convolutions and matrix products become int8, except depthwise convolutions and the first
     quarter of the layers: there a few large activations cost everything else its resolution.
     """
-    prepared, result = path.with_suffix(".prepared"), path.with_suffix(".int8")
-    quant_pre_process(path, prepared, skip_symbolic_shape=True)
-    quantize_static(
-        prepared,
-        result,
-        _Reader(feeds),
-        quant_format=QuantFormat.QDQ,
-        nodes_to_quantize=_robust_nodes(prepared),
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
-    prepared.unlink()
-    result.replace(path)
+    data = path.with_name(f"{path.name}.data")
+    external = data.exists()
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        prepared, result = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+        quant_pre_process(path, prepared, skip_symbolic_shape=True, save_as_external_data=external)
+        quantize_static(
+            prepared,
+            result,
+            _Reader(feeds),
+            quant_format=QuantFormat.QDQ,
+            nodes_to_quantize=_robust_nodes(prepared),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            use_external_data_format=external,
+        )
+        model = onnx.load(result)
+    data.unlink(missing_ok=True)
+    onnx.save(model, path, save_as_external_data=external, location=data.name)
 
 
 def _robust_nodes(path: Path) -> list[str]:

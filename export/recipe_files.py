@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from ..runtime.errors import GeoAwareError, InputError, first_line
+from ..runtime.errors import GeoAwareError, InputError, first_line, first_problem
 from ..runtime.recipe import Recipe
 
 _FOLDER = files(__package__) / "recipes"
@@ -54,7 +54,7 @@ def at_side(recipe: Recipe, side: int) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"frame side {side}: {_first_problem(error)}") from None
+        raise InputError(f"frame side {side}: {first_problem(error)}") from None
 
 
 def _read(path: Path) -> str:
@@ -70,10 +70,4 @@ def _parse(text: str, where: str) -> Recipe:
     except yaml.YAMLError as error:
         raise GeoAwareError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        raise GeoAwareError(f"{where}: {_first_problem(error)}") from None
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    return f"{key}: {problem['msg']}" if key else problem["msg"]
+        raise GeoAwareError(f"{where}: {first_problem(error)}") from None

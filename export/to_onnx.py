@@ -6,12 +6,12 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from pathlib import Path
 
 import onnx
 import torch
 from onnx import numpy_helper
-from onnx.external_data_helper import uses_external_data
 
 from ..runtime.errors import GeoAwareError, first_line
 from .graphs import Graph
@@ -62,30 +62,29 @@ def export(graph: Graph, folder: Path, opset: int) -> Path:
 def store_half(path: Path) -> None:
     """Store the fp32 weights of an ONNX file as fp16; a Cast brings them back once at load."""
     model = onnx.load(path)
-    external = any(
-        uses_external_data(tensor)
-        for tensor in onnx.load(path, load_external_data=False).graph.initializer
-    )
     casts = []
     for tensor in model.graph.initializer:
         if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2:
             continue
-        half = numpy_helper.to_array(tensor).astype("float16")
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        tensor.CopyFrom(numpy_helper.from_array(values.astype("float16"), f"{name}.half"))
         casts.append(
             onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT)
         )
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    onnx.save(model, path, save_as_external_data=external, location=f"{path.name}.data")
+    data = path.with_name(f"{path.name}.data")
+    external = data.exists()
+    data.unlink(missing_ok=True)
+    onnx.save(model, path, save_as_external_data=external, location=data.name)
 
 
 def _batched(graph: Graph, batch: torch.export.Dim) -> tuple[object, ...]:
     shapes = tuple({0: batch} for _ in graph.inputs)
-    takes_any_number = graph.name == "fusion"
-    return (shapes,) if takes_any_number else shapes
+    parameters = signature(graph.module.forward).parameters.values()
+    variadic = any(each.kind is Parameter.VAR_POSITIONAL for each in parameters)
+    return (shapes,) if variadic else shapes
 
 
 @contextmanager

@@ -48,7 +48,8 @@ def window_softargmax(
 
     - `zeroed` ("Telling Left from Right", CVPR 2024): similarities outside the
       (2 window + 1)^2 cells around the peak become 0, then softmax(similarity / temperature)
-      runs over *all* cells; window 0 keeps every similarity.
+      runs over *all* cells. Window 0 keeps every similarity; a negative window multiplies them
+      by a Gaussian of sigma |window| around the peak instead.
     - `cropped`: the softmax runs over the window x window cells around the peak only, as far
       as they lie on the grid.
 
@@ -63,11 +64,14 @@ def window_softargmax(
     for similarity, (peak_x, peak_y) in zip(
         cosine_similarity(queries, target), argmax(queries, target), strict=True
     ):
-        inside = np.maximum(abs(xs - peak_x), abs(ys - peak_y)) <= setting.radius
-        if variant == "zeroed" and window == 0:
-            inside[:] = True
-        outside = 0.0 if variant == "zeroed" else -np.inf
-        logits = np.where(inside, similarity, outside) / temperature
+        kept = similarity
+        if window < 0:
+            squared = (xs - peak_x) ** 2 + (ys - peak_y) ** 2
+            kept = similarity * np.exp(-squared / (2 * window**2))
+        elif setting.radius is not None:
+            inside = np.maximum(abs(xs - peak_x), abs(ys - peak_y)) <= setting.radius
+            kept = np.where(inside, similarity, 0.0 if variant == "zeroed" else -np.inf)
+        logits = kept / temperature
         weights = np.exp(logits - logits.max())
         weights /= weights.sum()
         cells.append([(weights * xs).sum(), (weights * ys).sum()])

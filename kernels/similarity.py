@@ -15,6 +15,8 @@ BLOCK_BYTES = 4 * 2**20
 def unit(descriptors: NDArray[np.floating]) -> Float32:
     """Descriptors (..., C) divided by their Euclidean norm, float32; a zero vector stays zero."""
     x = np.asarray(descriptors, np.float32)
+    largest = abs(x).max(axis=-1, keepdims=True, initial=0)
+    x = np.divide(x, largest, out=np.zeros_like(x), where=largest != 0)  # squares stay in range
     norm = np.sqrt(np.einsum("...c,...c->...", x, x))[..., None]
     unit_norm: Float32 = np.divide(x, norm, out=np.zeros_like(x), where=norm != 0)
     return unit_norm
@@ -27,10 +29,13 @@ def similarity_blocks(queries: Float32, target: Float32) -> Iterator[tuple[slice
     dot product. A block holds at most BLOCK_BYTES of similarities, whatever K is; each block
     reads the target once: (H W C + k C + k H W) * 4 bytes.
 
-    Raises ValueError where descriptors are not finite.
+    Raises ValueError where descriptors are not finite or the target has no cells.
     """
-    cells = target.reshape(-1, target.shape[-1]).T
-    step = max(1, BLOCK_BYTES // (4 * cells.shape[1]))
+    height, width, channels = target.shape
+    if height * width == 0:
+        raise ValueError("the target has no cells")
+    cells = target.reshape(height * width, channels).T
+    step = max(1, BLOCK_BYTES // (4 * height * width))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
         similarity = queries[part] @ cells

@@ -13,13 +13,16 @@ from .similarity import Float32, similarity_blocks, unit
 Variant = Literal["zeroed", "cropped"]
 
 
+LOWEST_TEMPERATURE = 1e-6  # below it similarity / temperature leaves float32
+
+
 @dataclass(frozen=True)
 class SoftArgmax:
     """Settings of the estimator; `reference.window_softargmax` defines what they mean.
 
-    window: `zeroed`: cells to each side of the peak, 0 for the whole grid;
-        `cropped`: cells across, odd.
-    temperature: divides the similarities before the softmax, > 0.
+    window: `zeroed`: cells to each side of the peak, 0 for the whole grid, negative for a
+        Gaussian of that many cells; `cropped`: cells across, odd.
+    temperature: divides the similarities before the softmax, at least 1e-6.
     """
 
     window: int
@@ -29,22 +32,19 @@ class SoftArgmax:
     def __post_init__(self) -> None:
         if self.variant not in ("zeroed", "cropped"):
             raise ValueError(f"variant {self.variant!r} is neither 'zeroed' nor 'cropped'")
-        if not (np.isfinite(self.temperature) and self.temperature > 0):
-            raise ValueError(f"temperature {self.temperature} must be a number above 0")
-        if self.window < 0:
-            raise ValueError(f"window {self.window} must not be negative")
-        if self.variant == "cropped" and self.window % 2 == 0:
-            raise ValueError(f"window {self.window} must be odd for variant 'cropped'")
+        if not (np.isfinite(self.temperature) and self.temperature >= LOWEST_TEMPERATURE):
+            raise ValueError(
+                f"temperature {self.temperature} must be at least {LOWEST_TEMPERATURE}"
+            )
+        if self.variant == "cropped" and (self.window < 1 or self.window % 2 == 0):
+            raise ValueError(f"window {self.window} must be odd and positive for variant 'cropped'")
 
     @property
-    def radius(self) -> int:
-        """Cells to each side of the peak that keep their similarity."""
-        return self.window if self.variant == "zeroed" else self.window // 2
-
-    def covers(self, height: int, width: int) -> bool:
-        """Whether every cell of the grid keeps its similarity, wherever the peak is."""
-        whole_grid = self.variant == "zeroed" and self.window == 0
-        return whole_grid or self.radius >= max(height, width) - 1
+    def radius(self) -> int | None:
+        """Cells to each side of the peak that keep their similarity; None for all cells."""
+        if self.variant == "cropped":
+            return self.window // 2
+        return self.window if self.window > 0 else None
 
 
 def expected_cells(
@@ -52,44 +52,84 @@ def expected_cells(
 ) -> Float32:
     """Expected cell (x, y) for similarities (k, H * W) with row-major peaks (k,): (k, 2).
 
-    Only the window is visited. In variant `zeroed` every cell outside it has the same weight
-    w0 = exp(0 / T), so with weights w inside and c ranging over cells,
-    sum(w c) over the grid = w0 * sum(c) over the grid + sum((w - w0) c) over the window.
-    In variant `cropped` w0 = 0.
+    Only the window is visited. In variant `zeroed` each of the n cells outside it weighs
+    w0 = exp(0 / T), so that with weights w inside and c a coordinate
+    sum(w c) over the grid = sum(w c) over the window + w0 * sum(c) over the rest.
     """
     height = similarity.shape[1] // width
-    if setting.covers(height, width):
-        ys, xs = np.arange(height)[None], np.arange(width)[None]
-        inside, on_grid = similarity.reshape(-1, height, width), np.ones((1, 1, 1), np.bool_)
-    else:
-        ys, xs, on_grid = _window(peaks, height, width, setting.radius)
-        index = ys.clip(0, height - 1)[:, :, None] * width + xs.clip(0, width - 1)[:, None, :]
-        inside = np.take_along_axis(similarity, index.reshape(len(index), -1), axis=1)
-        inside = inside.reshape(index.shape)
+    maps = similarity.reshape(-1, height, width)
+    if setting.window < 0:
+        maps = maps * _gaussian(peaks, height, width, -setting.window)
+    window = _Window.around(peaks, height, width, setting.radius)
+    inside = window.take(maps)
 
-    zeroed = setting.variant == "zeroed"
+    outside = height * width - window.count
     highest = inside.max(axis=(1, 2))
-    highest = np.maximum(highest, 0) if zeroed else highest
-    outside = np.exp(-highest / setting.temperature) if zeroed else np.zeros_like(highest)
+    zeroed = (outside > 0) & (setting.variant == "zeroed")
+    highest = np.where(zeroed, np.maximum(highest, 0), highest)
+    rest = np.exp(np.where(zeroed, -highest, -np.inf) / setting.temperature)
     weights = np.exp((inside - highest[:, None, None]) / setting.temperature)
-    weights = np.where(on_grid, weights - outside[:, None, None], 0)
 
-    cells = height * width
-    total = outside * cells + weights.sum(axis=(1, 2))
-    x = outside * cells * (width - 1) / 2 + (weights.sum(axis=1) * xs).sum(axis=1)
-    y = outside * cells * (height - 1) / 2 + (weights.sum(axis=2) * ys).sum(axis=1)
-    return np.stack([x / total, y / total], axis=1).astype(np.float32)
+    total = weights.sum(axis=(1, 2)) + rest * outside
+    sum_x = (weights.sum(axis=1) * window.xs).sum(axis=1)
+    sum_y = (weights.sum(axis=2) * window.ys).sum(axis=1)
+    sum_x += rest * (height * width * (width - 1) // 2 - window.sum_x)
+    sum_y += rest * (height * width * (height - 1) // 2 - window.sum_y)
+    return np.stack([sum_x / total, sum_y / total], axis=1).astype(np.float32)
 
 
-def _window(
-    peaks: NDArray[np.intp], height: int, width: int, radius: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    """Rows (k, h), columns (k, w) around each peak, and which of them (k, h, w) are cells."""
+def _gaussian(peaks: NDArray[np.intp], height: int, width: int, sigma: int) -> Float32:
+    """exp(-d^2 / (2 sigma^2)) for the distance d of every cell from each peak: (k, H, W)."""
     peak_y, peak_x = np.divmod(peaks, width)
-    ys = peak_y[:, None] + np.arange(-min(radius, height - 1), min(radius, height - 1) + 1)
-    xs = peak_x[:, None] + np.arange(-min(radius, width - 1), min(radius, width - 1) + 1)
-    rows, columns = (ys >= 0) & (ys < height), (xs >= 0) & (xs < width)
-    return ys, xs, rows[:, :, None] & columns[:, None, :]
+    y = np.exp(-((np.arange(height) - peak_y[:, None]) ** 2) / (2 * sigma**2))
+    x = np.exp(-((np.arange(width) - peak_x[:, None]) ** 2) / (2 * sigma**2))
+    return (y[:, :, None] * x[:, None, :]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The cells around each of k peaks: their rows ys (k, h) and columns xs (k, w).
+
+    rows and columns say which of those lie on the grid. count, sum_x and sum_y are the number
+    and the coordinate sums of each window's cells on the grid: (k,).
+    """
+
+    ys: NDArray[np.intp]
+    xs: NDArray[np.intp]
+    rows: NDArray[np.bool_]
+    columns: NDArray[np.bool_]
+    count: NDArray[np.intp]
+    sum_x: NDArray[np.intp]
+    sum_y: NDArray[np.intp]
+
+    @classmethod
+    def around(
+        cls, peaks: NDArray[np.intp], height: int, width: int, radius: int | None
+    ) -> _Window:
+        if radius is None or radius >= max(height, width) - 1:
+            ys = np.broadcast_to(np.arange(height), (len(peaks), height))
+            xs = np.broadcast_to(np.arange(width), (len(peaks), width))
+        else:
+            steps = np.arange(-radius, radius + 1)
+            peak_y, peak_x = np.divmod(peaks, width)
+            ys, xs = peak_y[:, None] + steps, peak_x[:, None] + steps
+        rows, columns = (ys >= 0) & (ys < height), (xs >= 0) & (xs < width)
+        high, wide = rows.sum(axis=1), columns.sum(axis=1)
+        sum_x, sum_y = (xs * columns).sum(axis=1) * high, (ys * rows).sum(axis=1) * wide
+        return cls(ys, xs, rows, columns, high * wide, sum_x, sum_y)
+
+    def take(self, maps: Float32) -> Float32:
+        """Values of maps (k, H, W) in the windows (k, h, w); -inf beyond the grid."""
+        _, height, width = maps.shape
+        whole = self.rows.shape[1] == height and self.columns.shape[1] == width
+        if whole and self.rows.all() and self.columns.all():
+            return maps
+        index = self.ys.clip(0, height - 1)[:, :, None] * width
+        index = index + self.xs.clip(0, width - 1)[:, None, :]
+        flat = maps.reshape(len(maps), height * width)
+        values = np.take_along_axis(flat, index.reshape(len(index), -1), axis=1)
+        on_grid = self.rows[:, :, None] & self.columns[:, None, :]
+        return np.where(on_grid, values.reshape(index.shape), np.float32(-np.inf))
 
 
 def window_softargmax(

@@ -12,8 +12,9 @@ from pathlib import Path
 import platformdirs
 from pydantic import ValidationError
 
-from .errors import GeoAwareError, InputError, first_line
-from .manifest import SCHEMA_VERSION, File, Manifest
+from .errors import GeoAwareError, InputError, first_problem
+from .manifest import File, Manifest
+from .recipe import NAME_PATTERN
 
 MANIFEST = "manifest.json"
 DEFAULT = "lite"
@@ -39,7 +40,8 @@ class Bundle:
     def open(cls, name: str | os.PathLike[str] | None = None) -> Bundle:
         """Open a bundle by name or folder; None is the default that ships with the package.
 
-        A name is looked for among the bundles built on this machine, then among those shipped.
+        A name is looked for among the bundles built on this machine, then among those shipped,
+        then as a folder; a `Path` is always a folder.
 
         Raises InputError where there is none, GeoAwareError where its manifest does not hold.
         """
@@ -69,26 +71,30 @@ class Bundle:
     def _repair(self) -> str:
         if is_shipped(self.path):
             return "install geoaware again"
-        elsewhere = "" if self.path.parent == home() else f" --out {self.path}"
-        return f"build it again: {build_command(self.manifest.name)} --force{elsewhere}"
+        command = build_command(self.manifest.name)
+        if self.manifest.models[0].stored_as != self.manifest.precision:
+            command += " --compact"
+        if self.path.parent != home():
+            command += f" --out {self.path}"
+        return f"build it again: {command} --force"
 
 
 def find(name: str | os.PathLike[str] | None = None) -> Path:
     """The folder of a bundle, as `Bundle.open` looks for it."""
     if name is None:
         return _SHIPPED / DEFAULT
-    text = os.fspath(name)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9+._-]*", text):
-        folder = Path(text).expanduser()
-        if not (folder / MANIFEST).is_file():
-            raise InputError(f"{text}: no bundle there ({MANIFEST} is missing)")
-        return folder
-    for root in (home(), _SHIPPED):
-        if (root / text / MANIFEST).is_file():
-            return root / text
-    if (Path(text) / MANIFEST).is_file():
-        return Path(text)
-    raise InputError(f"bundle {text!r} is not built; build it: {build_command(text)}")
+    if isinstance(name, str) and re.fullmatch(NAME_PATTERN, name):
+        for root in (home(), _SHIPPED, Path()):
+            if (root / name / MANIFEST).is_file():
+                return root / name
+        raise InputError(f"bundle {name!r} is not built; build it: {build_command(name)}")
+    folder = Path(name).expanduser()
+    try:
+        if (folder / MANIFEST).is_file():
+            return folder
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}") from None
+    raise InputError(f"{folder}: no bundle there ({MANIFEST} is missing)")
 
 
 def build_command(name: str) -> str:
@@ -120,14 +126,10 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise GeoAwareError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"]) or "file"
-        if where == "schema_version":
-            raise GeoAwareError(
-                f"{path}: schema version {problem['input']} is not {SCHEMA_VERSION}, which this "
-                "version reads; build the bundle again, or install the version that built it"
-            ) from None
-        raise GeoAwareError(f"{path}: {where}: {first_line(ValueError(problem['msg']))}") from None
+        raise GeoAwareError(
+            f"{path}: not a manifest this version can use ({first_problem(error)}); "
+            "build it again with geoexport build … --force"
+        ) from None
 
 
 def sha256_of(path: Path) -> str:

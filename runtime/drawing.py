@@ -11,6 +11,7 @@ from .geometry import Points
 from .matches import Matches
 
 HEIGHT, GAP = 512, 12
+WIDEST = 4096  # a picture of an extreme strip is shown lower instead
 OVERSAMPLING = 2  # drawn at twice the size and scaled down, for smooth edges
 MOST_NUMBERED = 64
 INK, PAPER = (20, 20, 20), (255, 255, 255)
@@ -36,7 +37,8 @@ def draw_matches(source: Image.Image, rows: Sequence[tuple[Image.Image, Matches]
 
 
 def _row(source: Image.Image, target: Image.Image, matches: Matches) -> Image.Image:
-    height = HEIGHT * OVERSAMPLING
+    widest = max(image.width / image.height for image in (source, target))
+    height = max(1, round(min(HEIGHT, WIDEST / widest))) * OVERSAMPLING
     left, right = _to_height(source, height), _to_height(target, height)
     offset = left.width + GAP * OVERSAMPLING
     row = Image.new("RGB", (offset + right.width, height), PAPER)
@@ -57,7 +59,7 @@ def _row(source: Image.Image, target: Image.Image, matches: Matches) -> Image.Im
     if numbered:
         for end, similarity in zip(ends, matches.similarity, strict=True):
             _similarity(pen, end, f"{similarity:.2f}", row.width)
-    return row.resize((row.width // OVERSAMPLING, HEIGHT), Image.Resampling.LANCZOS)
+    return row.resize((row.width // OVERSAMPLING, height // OVERSAMPLING), Image.Resampling.LANCZOS)
 
 
 def _to_height(image: Image.Image, height: int) -> Image.Image:

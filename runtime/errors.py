@@ -1,5 +1,12 @@
 """The one exception family users meet: what is wrong, where, and how to mend it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class GeoAwareError(Exception):
     """A run or a check failed; programs print the message in one line and exit 1."""
@@ -16,3 +23,11 @@ class InputError(GeoAwareError):
 def first_line(error: BaseException) -> str:
     """The first line of another library's error message, or its type where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing a schema objects to, as `key: what is wrong`."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    message = first_line(ValueError(problem["msg"])).removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message

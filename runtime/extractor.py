@@ -24,9 +24,7 @@ class Extractor:
     ) -> None:
         """Load the models' graphs from their folder. Raises GeoAwareError where one is bad."""
         self.frame = frame
-        self._engines = [
-            (model, open_engine(folder / model.files[0].name, device)) for model in models
-        ]
+        self._engines = [(model, open_engine(folder, model, device)) for model in models]
 
     def descriptors(self, image: Image.Image) -> NDArray[np.float32]:
         """Descriptors (rows, cols, channels), unit norm, of an upright RGB image."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import IO, Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import GeoAwareError
+from .errors import GeoAwareError, first_line
 from .geometry import Frame, Points
 
 
@@ -60,8 +61,8 @@ class FeatureMap:
             with np.load(path, allow_pickle=False) as file:
                 frame = Frame(**{name: int(file[name]) for name in Frame.__dataclass_fields__})
                 return cls(file["descriptors"].astype(np.float32), frame, str(file["bundle"]))
-        except (OSError, KeyError, ValueError, EOFError) as error:
-            raise GeoAwareError(f"{path}: holds no feature map: {error}") from None
+        except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
+            raise GeoAwareError(f"{path}: holds no feature map: {first_line(error)}") from None
 
     def _stride(self) -> NDArray[np.float64]:
         rows, columns, _ = self.descriptors.shape

@@ -31,16 +31,24 @@ def load(source: ImageSource) -> Image.Image:
     Raises InputError for a missing path or an array of another kind, GeoAwareError for a file
     that is no image, is damaged, or has more than 178 million pixels.
     """
-    if isinstance(source, Image.Image):
-        return _rgb(ImageOps.exif_transpose(source))
     if isinstance(source, np.ndarray):
         return _rgb(_from_array(source))
-    path = Path(fspath(source))
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name an image file")
-    return _read(path)
+    if isinstance(source, Image.Image):
+        return _rgb(ImageOps.exif_transpose(source))
+    return _read(existing(source))
+
+
+def existing(path: str | PathLike[str]) -> Path:
+    """The path of an image file. Raises InputError where there is no file."""
+    found = Path(fspath(path))
+    try:
+        if found.is_dir():
+            raise InputError(f"{found}: is a folder; name an image file")
+        found.stat()
+    except OSError as error:
+        missing = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise InputError(f"{found}: {missing}") from None
+    return found
 
 
 def to_frame(image: Image.Image, spec: FrameSpec, side: int) -> NDArray[np.float32]:
@@ -62,7 +70,11 @@ def _read(path: Path) -> Image.Image:
             with Image.open(path) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
-                return _rgb(ImageOps.exif_transpose(opened))
+                opened.load()
+                ImageOps.exif_transpose(opened, in_place=True)
+                return _rgb(opened)
+        except GeoAwareError as error:
+            raise type(error)(f"{path}: {error}") from None
         except Image.DecompressionBombError:
             raise GeoAwareError(
                 f"{path}: more than {MAX_PIXELS // 10**6} million pixels; scale it down first"
@@ -72,7 +84,7 @@ def _read(path: Path) -> Image.Image:
             raise GeoAwareError(f"{path}: {problem}; JPEG, PNG, WebP, TIFF, … are read") from None
         except PermissionError:
             raise InputError(f"{path}: may not be read; check its permissions") from None
-        except (OSError, SyntaxError, ValueError) as error:
+        except Exception as error:  # decoders raise whatever they like for damaged files
             raise GeoAwareError(f"{path}: damaged image: {first_line(error)}") from None
 
 
@@ -87,6 +99,10 @@ def _from_array(array: NDArray[np.uint8]) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
+    if 0 in image.size:
+        raise InputError(f"an image of {image.width} x {image.height} pixels shows nothing")
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
     if image.mode in ("I;16", "I;16L", "I;16B", "I"):
         wide = np.asarray(image).astype(np.float32)
         return Image.fromarray((wide / 257).round().clip(0, 255).astype(np.uint8)).convert("RGB")

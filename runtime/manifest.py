@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from .recipe import Name, Recipe, Strict
 
@@ -34,7 +34,7 @@ class Tensor(Strict):
     """An input or output. A named dimension (such as "batch") is free."""
 
     name: str
-    shape: tuple[int | str, ...]
+    shape: tuple[int | str, ...] = Field(min_length=1)
     dtype: str
 
 
@@ -46,7 +46,7 @@ class Model(Strict):
     """
 
     files: tuple[File, ...] = Field(min_length=1)
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...] = Field(min_length=1)
     outputs: tuple[Tensor, ...]
     opset: int
     precision: Precision
@@ -64,10 +64,12 @@ class WeightsRecord(Strict):
 
 
 class Parity(Strict):
-    """The built models in onnxruntime against the fp32 PyTorch model, worst over the images.
+    """The built models in onnxruntime against the fp32 PyTorch model, on photographs.
 
-    Cosines are per cell. relative_error is max |a - b| / max |b|. match_agreement is the share
-    of cells of one image whose most similar cell in another is the same or a neighbour.
+    cosine_min and cosine_mean are over all cells of all images, relative_error is
+    max |a - b| / max |b| over all of them. match_agreement is the share of one image's cells
+    whose most similar cell in the next is the same as PyTorch's, near_agreement the same or a
+    neighbour; both the lowest of all pairs.
     """
 
     images: int
@@ -76,6 +78,7 @@ class Parity(Strict):
     max_abs_error: float
     relative_error: float
     match_agreement: float
+    near_agreement: float
 
 
 class Built(Strict):
@@ -86,7 +89,7 @@ class Built(Strict):
 
 
 class Manifest(Strict):
-    """The whole of manifest.json. The last model's last output is `descriptors`."""
+    """The whole of manifest.json. One of the models gives `descriptors`."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     name: Name
@@ -95,6 +98,22 @@ class Manifest(Strict):
     weights: tuple[WeightsRecord, ...]
     parity: Parity
     built: Built
+
+    @model_validator(mode="after")
+    def _models_form_a_chain(self) -> Manifest:
+        known = {"image"}
+        for model in self.models:
+            for tensor in model.inputs:
+                if tensor.name not in known:
+                    raise ValueError(f"no model before gives the input {tensor.name!r}")
+                if tensor.name == "image" and not isinstance(tensor.shape[-1], int):
+                    raise ValueError("the side of the input 'image' must be a number")
+            known |= {tensor.name for tensor in model.outputs}
+        if "descriptors" not in known:
+            raise ValueError("no model gives 'descriptors'")
+        if len({model.precision for model in self.models}) > 1:
+            raise ValueError("models of different precision")
+        return self
 
     @property
     def precision(self) -> Precision:

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from ..kernels.softargmax import SoftArgmax, Variant
 from .geometry import Mode
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+._-]*$", max_length=64)]
+NAME_PATTERN = r"[a-z0-9][a-z0-9+._-]{0,63}"
+
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 
 
 class Strict(BaseModel):
@@ -72,9 +74,10 @@ class Matching(Strict):
 class Recipe(Strict):
     """One way to make and match descriptors; the unit a user names.
 
-    Fusion brings every tap to `grid` x `grid` cells, normalises, weights and concatenates:
-    `normalise` says whether unit norm is given to each tap, to each backbone's taps together,
-    or (before a head) to none. The descriptor is normalised in the end in any case.
+    Fusion brings every tap to `grid` x `grid` cells, weights and concatenates them.
+    `normalise` says what gets unit norm before that: each `tap`, before it is weighted; each
+    `backbone`'s weighted taps together; or, before a head, `none`. The descriptor is normalised
+    in the end in any case.
     """
 
     name: Name

@@ -76,7 +76,7 @@ def test_the_readmes_example_runs_and_is_the_one_in_examples(tmp_path: Path):
         [sys.executable, ROOT / "examples" / "match.py"],
         check=True, capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
-    assert len(done.stdout.splitlines()) == 5
+    assert len(done.stdout.splitlines()) == 6
 
 
 def test_links_in_the_documents_lead_somewhere():

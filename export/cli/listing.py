@@ -14,18 +14,12 @@ from .progress import require_extra
 def list_(as_json: bool) -> None:
     """List the recipes, whether their weights are at hand, and the bundles that are built."""
     require_extra()
-    from rich.console import Console
-    from rich.table import Table
-
+    from ...runtime.cli.console import print_rows
     from ..catalogue import bundles, recipes
 
+    tables = {"recipes": list(recipes()), "bundles": list(bundles())}
     if as_json:
-        click.echo(json.dumps({"recipes": list(recipes()), "bundles": list(bundles())}))
+        click.echo(json.dumps(tables))
         return
-    for title, rows in (("recipes", list(recipes())), ("bundles", list(bundles()))):
-        table = Table(title=title, title_justify="left")
-        for name in rows[0]:
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            table.add_row(*map(str, row.values()))
-        Console().print(table)
+    for title, rows in tables.items():
+        print_rows(title, list(rows[0]), [list(row.values()) for row in rows])

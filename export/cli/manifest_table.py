@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
-
+from ...runtime.cli.console import print_facts
 from ...runtime.manifest import Manifest, Parity
 
 
 def print_manifest(manifest: Manifest) -> None:
     """Print what a bundle is made of on stdout."""
-    table = Table(title=f"{manifest.name}: {manifest.recipe.summary}", title_justify="left")
-    table.show_header = False
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in _rows(manifest):
-        table.add_row(name, value)
-    Console().print(table)
+    print_facts(f"{manifest.name}: {manifest.recipe.summary}", _facts(manifest))
 
 
-def _rows(manifest: Manifest) -> list[tuple[str, str]]:
+def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     recipe = manifest.recipe
     rows = [
         ("hash", manifest.hash()),
@@ -53,5 +45,6 @@ def describe(parity: Parity) -> str:
     return (
         f"cosine min {parity.cosine_min:.6f}, mean {parity.cosine_mean:.6f}; "
         f"relative error {parity.relative_error:.1e}, max abs error {parity.max_abs_error:.1e}; "
-        f"{parity.match_agreement:.1%} of matches agree, on {parity.images} photographs"
+        f"{parity.match_agreement:.1%} of matches agree, {parity.near_agreement:.1%} to a cell, "
+        f"on {parity.images} photographs"
     )

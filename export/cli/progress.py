@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
+from ...runtime.cli.console import progress as progress_console
 from ...runtime.errors import GeoAwareError
-
-NEEDED = ("torch", "onnx", "onnxscript", "yaml", "filelock", "safetensors", "huggingface_hub")
 
 
 def require_extra() -> None:
     """Raise GeoAwareError where packages of the `export` extra are missing."""
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
+    from ...runtime.doctor import install_command, missing
+
+    if names := missing("export"):
         raise GeoAwareError(
-            f'building needs {", ".join(missing)}: pip install "geoaware[export,embedded]"'
+            f"building needs {', '.join(names)}: {install_command('export,embedded')}"
         )
 
 
 @contextmanager
 def reporting() -> Iterator[Callable[[str], None]]:
     """Yield a function that shows the step now running, with the time it has taken."""
-    from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=progress_console()) as progress:
         running = []
 
         def report(step: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 
@@ -17,25 +15,13 @@ def doctor(as_json: bool) -> None:
     import json
 
     from ..doctor import examine
+    from .console import print_facts
 
     findings = examine()
     if as_json:
         click.echo(json.dumps(findings.as_json()))
     else:
-        _print(findings)
+        for title, facts in findings.sections():
+            print_facts(title, facts)
     if not findings.healthy:
         raise SystemExit(1)
-
-
-def _print(findings: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    for title, rows in findings.sections():
-        table = Table(title=title, title_justify="left", show_header=False)
-        table.add_column(style="bold")
-        table.add_column(overflow="fold")
-        for name, value in rows:
-            table.add_row(name, value)
-        console.print(table)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import bundle_option, device_option, load_pipeline
+
 if TYPE_CHECKING:
     from ..engines import Device
 
@@ -13,13 +15,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("image")
 @click.option("--out", required=True, metavar="NPZ", help="File to write.")
-@click.option("--bundle", metavar="NAME|DIR", help="Bundle to use (the lite that ships).")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
-    default="auto",
-    show_default=True,
-)
+@bundle_option
+@device_option
 def features(image: str, out: str, bundle: str | None, device: Device) -> None:
     """Write the descriptors of IMAGE to an .npz file.
 
@@ -27,13 +24,9 @@ def features(image: str, out: str, bundle: str | None, device: Device) -> None:
     geoaware.runtime.FeatureMap.load reads it back.
     """
     from ..files import check_writable, replacing
-    from ..pipeline import Pipeline
 
     check_writable(out)
-    pipeline = Pipeline.load(bundle, device)
-    if device == "auto":
-        click.echo(f"device: {pipeline.device} (chosen by auto)", err=True)
-    feature_map = pipeline.extract(image)
+    feature_map = load_pipeline(bundle, device).extract(image)
     with replacing(out) as file:
         feature_map.save(file)
     rows, columns, channels = feature_map.descriptors.shape

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import bundle_option, device_option
+
 if TYPE_CHECKING:
     from ..engines import Device
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--grid", type=click.IntRange(1, 200), metavar="N", help="N x N points over SOURCE (5)."
 )
-@click.option("--bundle", metavar="NAME|DIR", help="Bundle to use (the lite that ships).")
+@bundle_option
 @click.option("--build", is_flag=True, help="Build the bundle on the way if it is not there.")
 @click.option(
     "--method", type=click.Choice(["argmax", "softargmax"]), help="Way to find (the recipe's)."
@@ -28,12 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--variant", type=click.Choice(["zeroed", "cropped"]), help="softargmax: what lies outside."
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
-    default="auto",
-    show_default=True,
-)
+@device_option
 @click.option("--mutual", is_flag=True, help="Keep mutual nearest neighbours only.")
 @click.option(
     "--min-similarity", type=click.FloatRange(-1, 1), help="Keep matches at least this similar."
@@ -63,32 +60,16 @@ def match(
 
     Points are x,y in original-image pixels from the top left corner, x to the right, y down.
     """
-    import json
-
-    from ..files import check_writable, replacing
+    from ..files import check_writable
+    from .outputs import write
     from .points import read_points
-    from .report import as_json, print_table
     from .session import Session
 
+    if draw and out and draw == out:
+        raise click.UsageError("--draw and --out name the same file")
     for path in filter(None, (draw, out)):
         check_writable(path)
     asked = read_points(points, points_file, grid)
     session = Session.open(bundle, build, device, method)
     results = session.match(source, targets, asked, mutual, min_similarity)
-
-    reports = [as_json(result, session.manifest, session.matching) for result in results]
-    content = json.dumps(reports if len(targets) > 1 else reports[0], ensure_ascii=False)
-    if out:
-        with replacing(out) as file:
-            file.write(content.encode() + b"\n")
-    if draw:
-        from ..drawing import draw_matches
-
-        rows = [(result.target.image, result.matches) for result in results]
-        with replacing(draw) as file:
-            draw_matches(results[0].source.image, rows).save(file, "PNG")
-    if to_stdout:
-        click.echo(content)
-        return
-    for result in results:
-        print_table(result)
+    write(results, session, draw, out, to_stdout)

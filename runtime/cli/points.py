@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import GeoAwareError, InputError
+from ..errors import GeoAwareError, InputError, first_line
 from ..geometry import Points, grid_points
 from ..pipeline import DEFAULT_GRID
 
@@ -59,25 +59,32 @@ def _read(path: Path) -> list[Any]:
 
 def _from_csv(path: Path, text: str) -> list[Any]:
     rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    if not {"x", "y"} <= set(rows.fieldnames or ()):
-        found = ", ".join(rows.fieldnames or ()) or "none"
-        raise GeoAwareError(f"{path}: needs columns x and y in its first line; found {found}")
     points = []
-    for row in rows:
-        try:
-            points.append((float(row["x"]), float(row["y"])))
-        except (TypeError, ValueError):
-            raise GeoAwareError(f"{path}: line {rows.line_num}: x and y must be numbers") from None
+    try:
+        if not {"x", "y"} <= set(rows.fieldnames or ()):
+            found = ", ".join(rows.fieldnames or ()) or "none"
+            raise GeoAwareError(f"{path}: needs columns x and y in its first line; found {found}")
+        points += [(float(row["x"]), float(row["y"])) for row in rows]
+    except (csv.Error, TypeError, ValueError):
+        raise GeoAwareError(f"{path}: line {rows.line_num}: x and y must be numbers") from None
     return points
 
 
 def _from_json(path: Path, text: str) -> list[Any]:
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise GeoAwareError(f"{path}: not JSON: {error}") from None
-    try:
-        listed = content["points"] if isinstance(content, dict) else content
-        return [(float(x), float(y)) for x, y in listed]
-    except (KeyError, TypeError, ValueError):
-        raise GeoAwareError(f'{path}: must be [[x, y], …] or {{"points": [[x, y], …]}}') from None
+    except (ValueError, RecursionError) as error:
+        raise GeoAwareError(f"{path}: not JSON: {first_line(error)}") from None
+    listed = content.get("points") if isinstance(content, dict) else content
+    if not isinstance(listed, list) or not all(map(_is_point, listed)):
+        raise GeoAwareError(f'{path}: must be [[x, y], …] or {{"points": [[x, y], …]}}')
+    return listed
+
+
+def _is_point(value: Any) -> bool:
+    """Whether a JSON value is a pair of numbers that a float can hold."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(type(number) in (int, float) and abs(number) < 1e300 for number in value)
+    )

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
-
-from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
 from ..manifest import Manifest
 from ..matches import Matches
 from ..recipe import Matching
+from .console import output, print_rows
 
 SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image a user named, loaded."""
+    """An image a user named, and its size in pixels."""
 
     path: str
-    image: Image.Image
-
-    def as_json(self) -> dict[str, Any]:
-        """Its path and its size in pixels."""
-        return {"path": self.path, "width": self.image.width, "height": self.image.height}
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -44,8 +38,8 @@ def as_json(result: Result, manifest: Manifest, matching: Matching) -> dict[str,
     rows = zip(matches.source, matches.target, matches.similarity, matches.mutual, strict=True)
     return {
         "schema_version": SCHEMA_VERSION,
-        "source": result.source.as_json(),
-        "target": result.target.as_json(),
+        "source": asdict(result.source),
+        "target": asdict(result.target),
         "bundle": {
             "name": manifest.name,
             "hash": manifest.hash(),
@@ -67,14 +61,23 @@ def as_json(result: Result, manifest: Manifest, matching: Matching) -> dict[str,
 
 def print_table(result: Result) -> None:
     """Print a result as a small table on stdout."""
-    table = Table(title=f"{result.source.path} → {result.target.path}", title_justify="left")
-    for name in ("#", "source x", "source y", "target x", "target y", "similarity"):
-        table.add_column(name, justify="right")
-    table.add_column("mutual", justify="center")
     matches = result.matches
-    for number, (source, target, similarity, mutual) in enumerate(
-        zip(matches.source, matches.target, matches.similarity, matches.mutual, strict=True), 1
-    ):
-        coordinates = [f"{value:.1f}" for value in (*source, *target)]
-        table.add_row(str(number), *coordinates, f"{similarity:.3f}", "yes" if mutual else "")
-    Console().print(table if len(matches) else f"{result.target.path}: no match is left")
+    title = f"{result.source.path} → {result.target.path}"
+    if not len(matches):
+        output().print(f"{title}: no match is left", soft_wrap=True)
+        return
+    rows = zip(matches.source, matches.target, matches.similarity, matches.mutual, strict=True)
+    print_rows(
+        title,
+        ("#", "source x", "source y", "target x", "target y", "similarity", "mutual"),
+        [
+            (
+                str(number),
+                *(f"{value:.1f}" for value in (*source, *target)),
+                f"{similarity:.3f}",
+                "yes" if mutual else "",
+            )
+            for number, (source, target, similarity, mutual) in enumerate(rows, 1)
+        ],
+        justify="right",
+    )

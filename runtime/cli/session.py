@@ -10,21 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import click
 import numpy as np
 from pydantic import ValidationError
-from rich.console import Console
 from rich.progress import track
 
-from ..bundle import build_command, find
+from ..bundle import Bundle, build_command, find
 from ..engines import Device
-from ..errors import GeoAwareError, InputError
-from ..images import load
+from ..errors import GeoAwareError, InputError, first_problem
+from ..features import FeatureMap
+from ..images import existing
 from ..manifest import Manifest
 from ..matcher import Matcher
 from ..matches import Matches
 from ..pipeline import Pipeline
 from ..recipe import Matching
+from .console import progress
+from .options import load_pipeline
 from .points import on_image
 from .report import Picture, Result
 
@@ -45,12 +46,9 @@ class Session:
         if build and bundle:
             _build_if_missing(bundle)
         started = time.perf_counter()
-        pipeline = Pipeline.load(bundle, device)
-        if device == "auto":
-            click.echo(f"device: {pipeline.device} (chosen by auto)", err=True)
-        matching = _chosen(pipeline.bundle.manifest.recipe.matching, method)
-        loaded = (time.perf_counter() - started) * 1000
-        return cls(pipeline, matching, {"load": loaded})
+        matching = _chosen(Bundle.open(bundle).manifest.recipe.matching, method)
+        pipeline = load_pipeline(bundle, device)
+        return cls(pipeline, matching, {"load": (time.perf_counter() - started) * 1000})
 
     @property
     def manifest(self) -> Manifest:
@@ -66,20 +64,21 @@ class Session:
         min_similarity: float | None,
     ) -> list[Result]:
         """Match one source with every target."""
+        for path in (source, *targets):
+            existing(path)
         matcher = Matcher(self.matching)
         with self._timed("source"):
-            first = Picture(source, load(source))
-            features = self.pipeline.extract(first.image)
-        points = features.frame.contains(on_image(asked, first.image.width, first.image.height))
+            first = self.pipeline.extract(source)
+        points = first.frame.contains(on_image(asked, first.frame.width, first.frame.height))
         results = []
         for target in _tracked(targets):
             with self._timed("target"):
-                second = Picture(target, load(target))
-                found_in = self.pipeline.extract(second.image)
+                second = self.pipeline.extract(target)
             with self._timed("match"):
-                matches = matcher.match(features, found_in, points)
+                matches = matcher.match(first, second, points)
             kept = _filtered(matches, mutual, min_similarity)
-            results.append(Result(first, second, kept, dict(self.timings_ms)))
+            pictures = _picture(source, first), _picture(target, second)
+            results.append(Result(*pictures, kept, dict(self.timings_ms)))
         return results
 
     @contextmanager
@@ -87,6 +86,10 @@ class Session:
         started = time.perf_counter()
         yield
         self.timings_ms[step] = (time.perf_counter() - started) * 1000
+
+
+def _picture(path: str, features: FeatureMap) -> Picture:
+    return Picture(path, features.frame.width, features.frame.height)
 
 
 def _build_if_missing(bundle: str) -> None:
@@ -107,8 +110,7 @@ def _chosen(own: Matching, asked: dict[str, Any]) -> Matching:
     try:
         return Matching.model_validate(base | given)
     except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise InputError(f"--method: {message}") from None
+        raise InputError(f"--method: {first_problem(error)}") from None
 
 
 def _filtered(matches: Matches, mutual: bool, min_similarity: float | None) -> Matches:
@@ -124,4 +126,4 @@ def _tracked(targets: Sequence[str]) -> Iterator[str]:
     if len(targets) < 4:
         yield from targets
         return
-    yield from track(targets, "matching", console=Console(stderr=True), transient=True)
+    yield from track(targets, "matching", console=progress(), transient=True)

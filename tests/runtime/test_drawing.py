@@ -35,6 +35,12 @@ def test_many_points_become_dots():
     assert (np.asarray(many) != 128).sum() < (np.asarray(few) != 128).sum()
 
 
+def test_extreme_strips_are_shown_lower():
+    strip = Image.new("RGB", (4000, 4), "grey")
+    picture = draw_matches(strip, [(strip, one_match((10, 2), (10, 2)))])
+    assert picture.width <= 2 * 4096 + 2 * GAP
+
+
 def test_no_match_leaves_the_images_alone():
     source = Image.new("RGB", (64, 64), "grey")
     picture = draw_matches(source, [(source, one_match((0, 0), (0, 0)).where(np.array([False])))])

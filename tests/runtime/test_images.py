@@ -88,8 +88,13 @@ def test_other_arrays_are_refused(array: np.ndarray):
 
 def test_floating_point_images_are_refused(tmp_path: Path):
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tiff")
-    with pytest.raises(GeoAwareError, match="no agreed range"):
+    with pytest.raises(GeoAwareError, match=r"float\.tiff: .*no agreed range"):
         load(tmp_path / "float.tiff")
+
+
+def test_an_image_without_pixels_is_refused():
+    with pytest.raises(GeoAwareError, match="0 x 5 pixels"):
+        load(Image.new("RGB", (0, 5)))
 
 
 def broken_files(folder: Path) -> dict[str, tuple[Path, str]]:

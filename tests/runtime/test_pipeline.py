@@ -77,8 +77,12 @@ def test_features_survive_a_file(lite: Pipeline, cat: Path, tmp_path: Path):
 
 def test_a_file_without_features_is_refused(tmp_path: Path):
     np.savez(tmp_path / "other.npz", a=1)
-    with pytest.raises(GeoAwareError, match=r"other\.npz: holds no feature map"):
-        FeatureMap.load(tmp_path / "other.npz")
+    np.save(tmp_path / "array.npz", np.ones(3))
+    (tmp_path / "array.npz.npy").rename(tmp_path / "array.npz")
+    (tmp_path / "zip.npz").write_bytes(b"PK\x03\x04 no more of it")
+    for name in ("other.npz", "array.npz", "zip.npz"):
+        with pytest.raises(GeoAwareError, match=f"{name}: holds no feature map"):
+            FeatureMap.load(tmp_path / name)
 
 
 def test_features_of_different_bundles_cannot_be_compared(lite: Pipeline, cat: Path):
@@ -110,7 +114,7 @@ def test_threads_may_share_a_pipeline(lite: Pipeline, cat: Path):
 
 
 def test_devices_without_an_engine_are_refused(lite: Pipeline):
-    for device in ("cuda", "tensorrt"):
+    for device in ("cuda", "tensorrt", "gpu"):
         with pytest.raises(GeoAwareError, match="no engine in this version"):
             Pipeline(lite.bundle, device)
     assert Pipeline(lite.bundle, "auto").device == "cpu"
@@ -132,6 +136,7 @@ def test_a_bundle_is_found_by_folder_and_by_name(copy: Path):
     built = home() / "lite"
     shutil.copytree(copy, built)
     assert Bundle.open("lite").path == built
+    assert Bundle.open(built).path == built
     assert Bundle.open().path != built, "without a name it is the one that ships"
 
 
@@ -169,17 +174,40 @@ def test_no_file_of_a_manifest_lies_outside_the_bundle(copy: Path, name: str):
 
 def test_manifests_of_another_time_are_refused(copy: Path):
     edit(copy, schema_version=99)
-    with pytest.raises(GeoAwareError, match="schema version 99 is not 1"):
+    with pytest.raises(GeoAwareError, match="schema_version: Input should be 1.*--force"):
         Bundle.open(copy)
 
 
 def test_broken_manifests_are_named(copy: Path):
     edit(copy, surprise=1)
-    with pytest.raises(GeoAwareError, match=r"manifest\.json: surprise: Extra inputs"):
+    with pytest.raises(GeoAwareError, match=r"manifest\.json: .*surprise: Extra inputs"):
         Bundle.open(copy)
     (copy / "manifest.json").write_text("{")
-    with pytest.raises(GeoAwareError, match=r"manifest\.json: file: Invalid JSON"):
+    with pytest.raises(GeoAwareError, match=r"manifest\.json: .*Invalid JSON"):
         Bundle.open(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("foo", ["batch", 3, 512, 512], "no model before gives the input 'foo'"),
+        ("image", ["batch", 3, "h", "w"], "the side of the input 'image' must be a number"),
+    ],
+)
+def test_models_that_do_not_fit_together_are_refused(copy: Path, name, shape, message):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["models"][0]["inputs"] = [{"name": name, "shape": shape, "dtype": "float32"}]
+    edit(copy, models=manifest["models"])
+    with pytest.raises(GeoAwareError, match=message):
+        Bundle.open(copy)
+
+
+def test_a_graph_that_is_not_the_manifests_is_refused(copy: Path):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["models"][0]["inputs"][0]["shape"] = ["batch", 3, 64, 64]
+    edit(copy, models=manifest["models"])
+    with pytest.raises(GeoAwareError, match="its inputs are not those of the manifest"):
+        Pipeline.load(copy)
 
 
 def test_a_file_that_is_no_model_is_named(copy: Path):

@@ -40,12 +40,19 @@ CASES = {
     "binary points": (["match", A, B, "--points-file", "{tmp}/huge.png"], 1, "read as text"),
     "wrong columns": (["match", A, B, "--points-file", "{tmp}/bad.csv"], 1, "found u, v"),
     "words in csv": (["match", A, B, "--points-file", "{tmp}/words.csv"], 1, "words.csv: line 3"),
+    "string points": (["match", A, B, "--points-file", "{tmp}/str.json"], 1, "must be [["),
+    "endless number": (["match", A, B, "--points-file", "{tmp}/long.json"], 1, "must be [["),
+    "deep json": (["match", A, B, "--points-file", "{tmp}/deep.json"], 1, "deep.json: not JSON"),
+    "long image name": (["match", A, "x" * 300], 2, "File name too long"),
+    "long bundle name": (["match", A, B, "--bundle", "X" * 300], 2, "File name too long"),
+    "long output name": (["match", A, B, "--out", "{tmp}/" + "x" * 300], 2, "File name too long"),
+    "one output twice": (["match", A, B, "--out", "a", "--draw", "a"], 2, "the same file"),
     "unknown bundle": (["match", A, B, "--bundle", "nope"], 2, "geoexport build nope"),
     "not a bundle": (["match", A, B, "--bundle", "{tmp}/"], 2, "no bundle there"),
     "cuda": (["match", A, B, "--device", "cuda"], 2, "device 'cuda' has no engine"),
     "tensorrt": (["match", A, B, "--device", "tensorrt"], 2, "device 'tensorrt' has no engine"),
     "even window": (["match", A, B, "--window", "4"], 2, "must be odd"),
-    "no temperature": (["match", A, B, "--temperature", "0"], 2, "above 0"),
+    "no temperature": (["match", A, B, "--temperature", "0"], 2, "at least"),
     "argmax window": (["match", A, B, "--method", "argmax", "--window", "5"], 2, "belong to"),
     "zeroed alone": (["match", A, B, "--variant", "zeroed"], 2, "needs window"),
     "similarity of 2": (["match", A, B, "--min-similarity", "2"], 2, "is not in the range"),
@@ -66,6 +73,9 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "bad.json").write_text("[[1, 2")
     (folder / "odd.json").write_text('{"dots": 3}')
     (folder / "none.json").write_text("[]")
+    (folder / "str.json").write_text('["12", "34"]')
+    (folder / "long.json").write_text(f"[[1, {'9' * 400}]]")
+    (folder / "deep.json").write_text("[" * 100_000)
     (folder / "bad.csv").write_text("u,v\n1,2\n")
     (folder / "words.csv").write_text("x,y\n1,2\nthree,4\n")
     return folder
@@ -90,8 +100,15 @@ def test_one_clear_line(
 @pytest.mark.parametrize("option", ["--out", "--draw"])
 def test_outputs_that_cannot_be_written_are_refused(cat: Path, cheetah: Path, option: str):
     result = CliRunner().invoke(georun, ["match", str(cat), str(cheetah), option, "/proc/a.png"])
-    assert result.exit_code == 2
-    assert "georun: error: /proc/a.png: " in result.stderr
+    assert result.exit_code == 1
+    assert "georun: error: /proc/a.png: cannot be written" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_an_error(cat: Path, cheetah: Path):
+    result = CliRunner().invoke(georun, ["match", str(cat), str(cheetah), "--out", "/dev/full"])
+    assert result.exit_code == 1
+    assert "georun: error: /dev/full: cannot be written: No space left" in result.stderr
 
 
 def test_a_bundle_that_cannot_be_built_is_an_error(cat: Path, cheetah: Path):

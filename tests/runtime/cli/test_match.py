@@ -49,6 +49,26 @@ def test_the_table_is_for_people(cat: Path, cheetah: Path):
     assert "device: cpu (chosen by auto)" in result.stderr
 
 
+def test_file_names_are_shown_as_they_are(cat: Path, cheetah: Path, tmp_path: Path):
+    odd = tmp_path / "[red]cat[" / "lion].png"
+    odd.parent.mkdir()
+    odd.write_bytes(cat.read_bytes())
+    shown = "".join(run("match", odd, cheetah, "--points", "9,9").stdout.split())
+    assert "[red]cat[/lion].png" in shown
+
+
+def test_outputs_keep_links_and_permissions(cat: Path, cheetah: Path, tmp_path: Path):
+    real, link = tmp_path / "real.json", tmp_path / "link.json"
+    real.write_text("old")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    assert run("match", cat, cheetah, "--out", link).exit_code == 0
+    assert link.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o600
+    assert len(json.loads(real.read_text())["matches"]) == 25
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == ["link.json", "real.json"]
+
+
 def test_points_come_from_files(cat: Path, cheetah: Path, tmp_path: Path):
     points = [[262.0, 240.0], [105.0, 85.0]]
     (tmp_path / "list.json").write_text(json.dumps(points))
