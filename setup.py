@@ -68,6 +68,7 @@ setup(
         "platformdirs>=4.0",  # the user's cache directory, on three operating systems
         "pydantic>=2.7",
         "rich>=13.7",
+        "threadpoolctl>=3.1",  # small products on one thread, beside the engine's threads
     ],
     extras_require=EXTRAS,
     entry_points={

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 Float32 = NDArray[np.float32]
 
 BLOCK_BYTES = 4 * 2**20
+
+# Multiply-adds below which a product runs on one thread: a few milliseconds' worth. BLAS keeps
+# the threads it woke spinning for tens of milliseconds, and they take the cores from the engine
+# that extracts the next image.
+ONE_THREAD = 100_000_000
+
+_limits = Lock()
 
 
 def unit(descriptors: NDArray[np.floating]) -> Float32:
@@ -38,7 +48,20 @@ def similarity_blocks(queries: Float32, target: Float32) -> Iterator[tuple[slice
     step = max(1, BLOCK_BYTES // (4 * height * width))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
-        similarity = queries[part] @ cells
+        similarity = _product(queries[part], cells)
         if not np.isfinite(similarity.sum()):
             raise ValueError("descriptors hold NaN or infinite values")
         yield part, similarity
+
+
+def _product(a: Float32, b: Float32) -> Float32:
+    """The product a @ b, on one thread where it is small."""
+    if a.shape[0] * a.shape[1] * b.shape[1] > ONE_THREAD:
+        return a @ b
+    with _limits, _blas().limit(limits=1, user_api="blas"):
+        return a @ b
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
