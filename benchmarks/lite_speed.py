@@ -29,7 +29,7 @@ from PIL import Image
 
 from geoaware.examples import FOLDER, PHOTOGRAPHS
 from geoaware.export import graphs
-from geoaware.export.build import reference_graphs, resolve_all
+from geoaware.export.parts import reference_graphs, resolve_all
 from geoaware.runtime import FeatureMap, Frame, Pipeline
 from geoaware.runtime.images import load, to_frame
 

@@ -16,7 +16,6 @@ from onnx import numpy_helper
 from ..runtime.errors import GeoAwareError, first_line
 from .graphs import Graph
 
-DEFAULT_OPSET = 20
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 # Protobuf messages end at 2 GB; weights of larger models live beside the graph.

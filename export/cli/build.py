@@ -56,9 +56,8 @@ def build(
     """
     require_extra()
     from .. import recipe_files
-    from ..build import Request
     from ..build import build as run
-    from ..to_onnx import DEFAULT_OPSET
+    from ..request import DEFAULT_OPSET, Request
     from .manifest_table import print_manifest
 
     if compact and (fp16 or precision != "fp32"):

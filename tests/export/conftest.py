@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from geoaware.export import recipe_files
-from geoaware.export.build import Request, build
+from geoaware.export.build import build
+from geoaware.export.request import Request
 from geoaware.runtime import Bundle
 from geoaware.runtime.recipe import Recipe
 

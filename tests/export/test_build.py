@@ -20,8 +20,10 @@ from onnx import numpy_helper
 from geoaware.examples import PHOTOGRAPHS
 from geoaware.export import build as build_module
 from geoaware.export import recipe_files, to_onnx
-from geoaware.export.build import Request, build, reference_graphs, resolve_all, reverify
+from geoaware.export.build import build, reverify
+from geoaware.export.parts import reference_graphs, resolve_all
 from geoaware.export.publish import building, publish
+from geoaware.export.request import Request
 from geoaware.export.verify import TOLERANCES, ParityError, measure
 from geoaware.runtime import Bundle, GeoAwareError, Pipeline
 from geoaware.runtime.recipe import Recipe
