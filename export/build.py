@@ -84,7 +84,8 @@ def reverify(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Pari
     recorded = {record.part: record for record in manifest.weights}
     weights = resolve_all(
         manifest.recipe,
-        {part: sources.get(part) or source_of(record) for part, record in recorded.items()},
+        {part: source_of(each) for part, each in recorded.items() if part not in sources}
+        | dict(sources),
     )
     for part, found in weights.items():
         if found.sha256 != recorded[part].sha256:

@@ -33,8 +33,7 @@ def first_divergence(
 ) -> str:
     """Name the first module whose output in the ONNX files differs, and by how much.
 
-    Each graph gets the reference's own inputs, so an error is found where it arises. Where none
-    passes the limit the one that differs most is named.
+    Each graph gets the reference's own inputs, so an error is found where it arises.
     """
     errors: list[tuple[str, float]] = []
     feeds = graphs.inputs(reference, images)
@@ -47,7 +46,8 @@ def first_divergence(
     if not errors:
         return "unknown (the graph does not say which module its nodes came from)"
     name, error = over[0] if over else max(errors, key=lambda item: item[1])
-    return f"{name} (relative error {error:.1e})"
+    none = "" if over else f"none by more than {LIMITS[precision]}, most "
+    return f"{none}{name} (relative error {error:.1e})"
 
 
 def _relative_error(value: NDArray[Any], expected: Tensor) -> float:

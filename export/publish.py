@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ def building(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
     work = target.with_name(f".{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass  # a lock that cannot be written would look like one that is held
         try:
             lock.acquire(timeout=0)
         except Timeout:

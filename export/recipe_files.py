@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from ..runtime.errors import GeoAwareError, InputError, first_line, first_problem
+from ..runtime.errors import InputError, first_line, first_problem
 from ..runtime.recipe import Recipe
 
 _FOLDER = files(__package__) / "recipes"
@@ -23,8 +23,8 @@ def names() -> list[str]:
 def load(name_or_path: str) -> Recipe:
     """A shipped recipe by name, or one from a YAML file.
 
-    Raises InputError for an unknown name or missing file, GeoAwareError for a file that holds
-    no recipe, naming the key.
+    Raises InputError for an unknown name, a missing file, or one that holds no recipe, naming
+    the key.
     """
     if name_or_path in names():
         return _parse((_FOLDER / f"{name_or_path}.yaml").read_text("utf-8"), name_or_path)
@@ -61,13 +61,13 @@ def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise GeoAwareError(f"{path}: cannot be read: {first_line(error)}") from None
+        raise InputError(f"{path}: cannot be read: {first_line(error)}") from None
 
 
 def _parse(text: str, where: str) -> Recipe:
     try:
         return Recipe.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise GeoAwareError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        raise GeoAwareError(f"{where}: {first_problem(error)}") from None
+        raise InputError(f"{where}: {first_problem(error)}") from None

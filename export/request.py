@@ -65,6 +65,6 @@ class Request:
         ]
         if differences:
             raise GeoAwareError(
-                f"{self.target}: a bundle with another {' and '.join(differences)} is there; "
+                f"{self.target}: the bundle there differs in {' and '.join(differences)}; "
                 "replace it with --force or name another place with --out"
             )

@@ -106,6 +106,8 @@ def _in_package(part: str, inside: str, known: KnownWeights) -> Path:
         path = (Path(root) / name).resolve()
         if path.is_relative_to(Path(root).resolve()) and path.is_file():
             return path
+    if f"{PACKAGE}{inside}" != known.source:
+        raise InputError(f"{PACKAGE}{inside}: no such package is installed, or no such file in it")
     raise GeoAwareError(
         f"the {part} weights are not installed; install them ({known.install}) "
         f"or name others: --weights {part}=FILE"

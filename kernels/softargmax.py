@@ -34,7 +34,7 @@ class SoftArgmax:
             raise ValueError(f"variant {self.variant!r} is neither 'zeroed' nor 'cropped'")
         if not (np.isfinite(self.temperature) and self.temperature >= LOWEST_TEMPERATURE):
             raise ValueError(
-                f"temperature {self.temperature} must be at least {LOWEST_TEMPERATURE}"
+                f"temperature {self.temperature} must be finite, {LOWEST_TEMPERATURE} or more"
             )
         if self.variant == "cropped" and (self.window < 1 or self.window % 2 == 0):
             raise ValueError(f"window {self.window} must be odd and positive for variant 'cropped'")

@@ -10,7 +10,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import GeoAwareError, first_line
+from .errors import GeoAwareError, InputError
+from .files import replacing
 from .geometry import Frame, Points
 
 
@@ -51,6 +52,10 @@ class FeatureMap:
 
     def save(self, file: str | PathLike[str] | IO[bytes]) -> None:
         """Write `descriptors`, `bundle` and the frame's numbers as .npz to a path or open file."""
+        if isinstance(file, (str, PathLike)):
+            with replacing(file) as opened:
+                self.save(opened)
+            return
         arrays: dict[str, Any] = asdict(self.frame)
         np.savez(file, descriptors=self.descriptors, bundle=self.bundle, **arrays)
 
@@ -61,8 +66,12 @@ class FeatureMap:
             with np.load(path, allow_pickle=False) as file:
                 frame = Frame(**{name: int(file[name]) for name in Frame.__dataclass_fields__})
                 return cls(file["descriptors"].astype(np.float32), frame, str(file["bundle"]))
-        except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
-            raise GeoAwareError(f"{path}: holds no feature map: {first_line(error)}") from None
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file") from None
+        except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile):
+            raise GeoAwareError(
+                f"{path}: holds no feature map; write one with FeatureMap.save or georun features"
+            ) from None
 
     def _stride(self) -> NDArray[np.float64]:
         rows, columns, _ = self.descriptors.shape

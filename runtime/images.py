@@ -35,6 +35,10 @@ def load(source: ImageSource) -> Image.Image:
         return _rgb(_from_array(source))
     if isinstance(source, Image.Image):
         return _rgb(ImageOps.exif_transpose(source))
+    if not isinstance(source, (str, PathLike)):
+        raise InputError(
+            f"{type(source).__name__} is no image; give a path, a PIL image or a uint8 array"
+        )
     return _read(existing(source))
 
 
@@ -103,11 +107,11 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise InputError(f"an image of {image.width} x {image.height} pixels shows nothing")
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
-    if image.mode in ("I;16", "I;16L", "I;16B", "I"):
+    if image.mode in ("I;16", "I;16L", "I;16B"):
         wide = np.asarray(image).astype(np.float32)
         return Image.fromarray((wide / 257).round().clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise GeoAwareError("floating-point pixels have no agreed range; convert to 8 or 16 bits")
+    if image.mode in ("I", "F"):
+        raise GeoAwareError("32-bit pixels have no agreed range; convert to 8 or 16 bits")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

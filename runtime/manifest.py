@@ -68,8 +68,8 @@ class Parity(Strict):
 
     cosine_min and cosine_mean are over all cells of all images, relative_error is
     max |a - b| / max |b| over all of them. match_agreement is the share of one image's cells
-    whose most similar cell in the next is the same as PyTorch's, near_agreement the same or a
-    neighbour; both the lowest of all pairs.
+    whose most similar cell in the next is PyTorch's, or one it finds as similar to 1e-5;
+    near_agreement counts neighbours of it too. Both are the lowest of all pairs.
     """
 
     images: int

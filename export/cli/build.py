@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
-    default="fp32",
-    show_default=True,
-    help="What the models compute in.",
+    help="What the models compute in (fp32).",
 )
 @click.option("--fp16", is_flag=True, help="Short for --precision fp16.")
 @click.option("--compact", is_flag=True, help="Compute in fp32, store the weights as fp16.")
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def build(
     recipe: str,
-    precision: Precision,
+    precision: Precision | None,
     fp16: bool,
     compact: bool,
     out: Path | None,
@@ -60,12 +58,15 @@ def build(
     from ..request import DEFAULT_OPSET, Request
     from .manifest_table import print_manifest
 
-    if compact and (fp16 or precision != "fp32"):
+    if fp16 and precision not in (None, "fp16"):
+        raise click.UsageError(f"--fp16 and --precision {precision} exclude each other")
+    chosen: Precision = "fp16" if fp16 else precision or "fp32"
+    if compact and chosen != "fp32":
         raise click.UsageError("--compact is for fp32 models; fp16 and int8 are small already")
     content = recipe_files.load(recipe)
     request = Request(
         recipe=recipe_files.at_side(content, frame) if frame else content,
-        precision="fp16" if fp16 else precision,
+        precision=chosen,
         compact=compact,
         opset=opset or DEFAULT_OPSET,
         weights=by_part(sources),

@@ -28,7 +28,7 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", show_header=False)
-    table.add_column(style="bold")
+    table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(name, value)
@@ -46,7 +46,7 @@ def print_rows(
 
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column, justify=justify, overflow="fold")
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=justify == "right")
     for row in rows:
         table.add_row(*row)
     output().print(table)

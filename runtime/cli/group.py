@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -16,8 +17,12 @@ class OneLineErrors(click.Group):
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the program; it exits with its status."""
         options["standalone_mode"] = False
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # what a terminal cannot show is spelt out
+                stream.reconfigure(errors="backslashreplace")
         try:
             status = super().main(*args, **options)
+            sys.stdout.flush()
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             sys.exit(2)
@@ -25,6 +30,9 @@ class OneLineErrors(click.Group):
             self._fail(error.format_message(), error.exit_code)
         except GeoAwareError as error:
             self._fail(str(error), error.exit_code)
+        except OSError as error:
+            sys.stdout = None  # nothing more can be written there, at exit either
+            self._fail(f"cannot write: {error.strerror or error}", 1)
         except (click.Abort, KeyboardInterrupt):
             self._fail("interrupted", 130)
         sys.exit(status if isinstance(status, int) else 0)

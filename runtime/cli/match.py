@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 @click.argument("source")
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @click.option("--points", metavar='"X,Y X,Y…"', help="Points of SOURCE, in its pixels.")
-@click.option("--points-file", metavar="FILE", help="Points from a .json or .csv file.")
+@click.option(
+    "--points-file", metavar="FILE", help="Points from .json [[x, y], …] or .csv with columns x,y."
+)
 @click.option(
     "--grid", type=click.IntRange(1, 200), metavar="N", help="N x N points over SOURCE (5)."
 )
@@ -65,10 +69,14 @@ def match(
     from .points import read_points
     from .session import Session
 
-    if draw and out and draw == out:
-        raise click.UsageError("--draw and --out name the same file")
+    taken = {os.path.realpath(path) for path in (source, *targets, points_file) if path}
     for path in filter(None, (draw, out)):
         check_writable(path)
+        if os.path.realpath(path) in taken:
+            raise click.UsageError(f"{path}: would replace an input or another output")
+        taken.add(os.path.realpath(path))
+    if min_similarity is not None and math.isnan(min_similarity):
+        raise click.UsageError("--min-similarity must be a number")
     asked = read_points(points, points_file, grid)
     session = Session.open(bundle, build, device, method)
     results = session.match(source, targets, asked, mutual, min_similarity)

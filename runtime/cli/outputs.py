@@ -17,7 +17,7 @@ def write(
 ) -> None:
     """Write what was asked for; a table where JSON on stdout was not."""
     reports = [as_json(result, session.manifest, session.matching) for result in results]
-    content = json.dumps(reports if len(reports) > 1 else reports[0], ensure_ascii=False)
+    content = json.dumps(reports if len(reports) > 1 else reports[0])
     if out:
         with replacing(out) as file:
             file.write(content.encode() + b"\n")

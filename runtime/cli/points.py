@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import GeoAwareError, InputError, first_line
+from ..errors import InputError, first_line
 from ..geometry import Points, grid_points
 from ..pipeline import DEFAULT_GRID
 
@@ -50,10 +50,10 @@ def _read(path: Path) -> list[Any]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError):
-        raise GeoAwareError(f"{path}: cannot be read as text") from None
+        raise InputError(f"{path}: cannot be read as text") from None
     points = _from_csv(path, text) if path.suffix.lower() == ".csv" else _from_json(path, text)
     if not points:
-        raise GeoAwareError(f"{path}: holds no points")
+        raise InputError(f"{path}: holds no points")
     return points
 
 
@@ -63,10 +63,10 @@ def _from_csv(path: Path, text: str) -> list[Any]:
     try:
         if not {"x", "y"} <= set(rows.fieldnames or ()):
             found = ", ".join(rows.fieldnames or ()) or "none"
-            raise GeoAwareError(f"{path}: needs columns x and y in its first line; found {found}")
+            raise InputError(f"{path}: needs columns x and y in its first line; found {found}")
         points += [(float(row["x"]), float(row["y"])) for row in rows]
     except (csv.Error, TypeError, ValueError):
-        raise GeoAwareError(f"{path}: line {rows.line_num}: x and y must be numbers") from None
+        raise InputError(f"{path}: line {rows.line_num}: x and y must be numbers") from None
     return points
 
 
@@ -74,10 +74,10 @@ def _from_json(path: Path, text: str) -> list[Any]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise GeoAwareError(f"{path}: not JSON: {first_line(error)}") from None
+        raise InputError(f"{path}: not JSON: {first_line(error)}") from None
     listed = content.get("points") if isinstance(content, dict) else content
     if not isinstance(listed, list) or not all(map(_is_point, listed)):
-        raise GeoAwareError(f'{path}: must be [[x, y], …] or {{"points": [[x, y], …]}}')
+        raise InputError(f'{path}: must be [[x, y], …] or {{"points": [[x, y], …]}}')
     return listed
 
 

@@ -105,12 +105,12 @@ def _chosen(own: Matching, asked: dict[str, Any]) -> Matching:
     """The recipe's way to match with what the user asked for instead."""
     given = {name: value for name, value in asked.items() if value is not None}
     base = {} if given.get("method") == "argmax" else own.model_dump(exclude_none=True)
-    if "variant" in given and given["variant"] != own.variant:
-        base.pop("window", None)  # its meaning depends on the variant
+    if "variant" in given and given["variant"] != own.variant and "window" not in given:
+        raise InputError(f"--variant {given['variant']} needs --window, which it gives a meaning")
     try:
         return Matching.model_validate(base | given)
     except ValidationError as error:
-        raise InputError(f"--method: {first_problem(error)}") from None
+        raise InputError(first_problem(error)) from None
 
 
 def _filtered(matches: Matches, mutual: bool, min_similarity: float | None) -> Matches:

@@ -84,7 +84,7 @@ def test_a_source_as_long_as_a_book_is_refused():
     ],
 )
 def test_a_package_source_stays_inside_its_package(inside: str):
-    with pytest.raises(GeoAwareError, match="not installed"):
+    with pytest.raises(GeoAwareError, match="no such package is installed, or no such file"):
         resolve("net", known(), f"package:{inside}")
 
 

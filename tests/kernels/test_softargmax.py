@@ -195,9 +195,9 @@ def test_values_that_are_not_finite_are_refused(bad):
     [
         ((-1, 0.1, "cropped"), "odd and positive"),
         ((4, 0.1, "cropped"), "must be odd"),
-        ((3, 0.0, "cropped"), "at least"),
-        ((3, float("nan"), "cropped"), "at least"),
-        ((3, 1e-50, "cropped"), "at least"),
+        ((3, 0.0, "cropped"), "or more"),
+        ((3, float("nan"), "cropped"), "or more"),
+        ((3, 1e-50, "cropped"), "or more"),
         ((3, 0.1, "other"), "neither"),
     ],
 )

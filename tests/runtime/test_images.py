@@ -86,10 +86,17 @@ def test_other_arrays_are_refused(array: np.ndarray):
         load(array)
 
 
-def test_floating_point_images_are_refused(tmp_path: Path):
-    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tiff")
-    with pytest.raises(GeoAwareError, match=r"float\.tiff: .*no agreed range"):
-        load(tmp_path / "float.tiff")
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_32_bit_images_are_refused(tmp_path: Path, dtype: type):
+    Image.fromarray(np.zeros((4, 4), dtype)).save(tmp_path / "wide.tiff")
+    with pytest.raises(GeoAwareError, match=r"wide\.tiff: .*no agreed range"):
+        load(tmp_path / "wide.tiff")
+
+
+@pytest.mark.parametrize("source", [None, b"cat.jpg", 3])
+def test_what_cannot_be_an_image_is_refused(source: object):
+    with pytest.raises(GeoAwareError, match="is no image; give a path"):
+        load(source)
 
 
 def test_an_image_without_pixels_is_refused():

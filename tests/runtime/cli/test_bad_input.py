@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,27 +35,29 @@ CASES = {
     "two ways": (["match", A, B, "--points", "1,1", "--grid", "2"], 2, "give one of"),
     "no grid": (["match", A, B, "--grid", "0"], 2, "0 is not in the range"),
     "missing points": (["match", A, B, "--points-file", "{tmp}/no.json"], 2, "no.json: no such"),
-    "bad json": (["match", A, B, "--points-file", "{tmp}/bad.json"], 1, "bad.json: not JSON"),
-    "odd json": (["match", A, B, "--points-file", "{tmp}/odd.json"], 1, "odd.json: must be [["),
-    "empty json": (["match", A, B, "--points-file", "{tmp}/none.json"], 1, "holds no points"),
-    "binary points": (["match", A, B, "--points-file", "{tmp}/huge.png"], 1, "read as text"),
-    "wrong columns": (["match", A, B, "--points-file", "{tmp}/bad.csv"], 1, "found u, v"),
-    "words in csv": (["match", A, B, "--points-file", "{tmp}/words.csv"], 1, "words.csv: line 3"),
-    "string points": (["match", A, B, "--points-file", "{tmp}/str.json"], 1, "must be [["),
-    "endless number": (["match", A, B, "--points-file", "{tmp}/long.json"], 1, "must be [["),
-    "deep json": (["match", A, B, "--points-file", "{tmp}/deep.json"], 1, "deep.json: not JSON"),
+    "bad json": (["match", A, B, "--points-file", "{tmp}/bad.json"], 2, "bad.json: not JSON"),
+    "odd json": (["match", A, B, "--points-file", "{tmp}/odd.json"], 2, "odd.json: must be [["),
+    "empty json": (["match", A, B, "--points-file", "{tmp}/none.json"], 2, "holds no points"),
+    "binary points": (["match", A, B, "--points-file", "{tmp}/huge.png"], 2, "read as text"),
+    "wrong columns": (["match", A, B, "--points-file", "{tmp}/bad.csv"], 2, "found u, v"),
+    "words in csv": (["match", A, B, "--points-file", "{tmp}/words.csv"], 2, "words.csv: line 3"),
+    "string points": (["match", A, B, "--points-file", "{tmp}/str.json"], 2, "must be [["),
+    "endless number": (["match", A, B, "--points-file", "{tmp}/long.json"], 2, "must be [["),
+    "deep json": (["match", A, B, "--points-file", "{tmp}/deep.json"], 2, "deep.json: not JSON"),
     "long image name": (["match", A, "x" * 300], 2, "File name too long"),
     "long bundle name": (["match", A, B, "--bundle", "X" * 300], 2, "File name too long"),
     "long output name": (["match", A, B, "--out", "{tmp}/" + "x" * 300], 2, "File name too long"),
-    "one output twice": (["match", A, B, "--out", "a", "--draw", "a"], 2, "the same file"),
+    "one output twice": (["match", A, B, "--out", "a", "--draw", "a"], 2, "another output"),
+    "drawing on the source": (["match", A, B, "--draw", A], 2, "would replace an input"),
+    "no similarity": (["match", A, B, "--min-similarity", "nan"], 2, "must be a number"),
     "unknown bundle": (["match", A, B, "--bundle", "nope"], 2, "geoexport build nope"),
     "not a bundle": (["match", A, B, "--bundle", "{tmp}/"], 2, "no bundle there"),
     "cuda": (["match", A, B, "--device", "cuda"], 2, "device 'cuda' has no engine"),
     "tensorrt": (["match", A, B, "--device", "tensorrt"], 2, "device 'tensorrt' has no engine"),
     "even window": (["match", A, B, "--window", "4"], 2, "must be odd"),
-    "no temperature": (["match", A, B, "--temperature", "0"], 2, "at least"),
+    "no temperature": (["match", A, B, "--temperature", "0"], 2, "or more"),
     "argmax window": (["match", A, B, "--method", "argmax", "--window", "5"], 2, "belong to"),
-    "zeroed alone": (["match", A, B, "--variant", "zeroed"], 2, "needs window"),
+    "zeroed alone": (["match", A, B, "--variant", "zeroed"], 2, "zeroed needs --window"),
     "similarity of 2": (["match", A, B, "--min-similarity", "2"], 2, "is not in the range"),
     "draw nowhere": (["match", A, B, "--draw", "{tmp}/no/a.png"], 2, "does not exist"),
     "draw on a folder": (["match", A, B, "--draw", "{tmp}"], 2, "is a folder"),
@@ -109,6 +112,25 @@ def test_a_full_disk_is_an_error(cat: Path, cheetah: Path):
     result = CliRunner().invoke(georun, ["match", str(cat), str(cheetah), "--out", "/dev/full"])
     assert result.exit_code == 1
     assert "georun: error: /dev/full: cannot be written: No space left" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_full_standard_output_is_an_error(cat: Path, cheetah: Path, more: list[str]):
+    command = [sys.executable, "-m", "geoaware.runtime", "match", cat, cheetah, *more]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:] == ["georun: error: cannot write: No space left on device"]
+
+
+def test_names_and_terminals_of_other_encodings_work(cat: Path, cheetah: Path, tmp_path: Path):
+    odd = tmp_path / os.fsdecode(b"\xff\xfe.png")
+    odd.write_bytes(cat.read_bytes())
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "geoaware.runtime", "match", odd, cheetah, "--grid", "1"]
+    for more in ([], ["--json"], ["--out", tmp_path / "out.json"]):
+        subprocess.run([*command, *more], env=environment, check=True, capture_output=True)
 
 
 def test_a_bundle_that_cannot_be_built_is_an_error(cat: Path, cheetah: Path):
