@@ -14,30 +14,25 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from geoaware.export.backbones import efficientnet_lite, entry
-from geoaware.export.graphs import Fusion, Taps
-from geoaware.export.state_dict import read_state
-from geoaware.export.weights import resolve
 from geoaware.runtime import FeatureMap, Frame, Pipeline
-from geoaware.runtime.images import load, to_frame
+from geoaware.runtime.images import load
 from geoaware.runtime.matcher import Matcher
 from geoaware.runtime.recipe import Matching, Recipe
 
 from . import pck
 from .pairs import Pair, data_folder, pf_willow, spair_mini
+from .pytorch import Normalisation, pytorch
+from .readme import accuracy_table
 from .record import save
 
 Predict = Callable[[Pair], NDArray[np.float64]]
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-OWN = (efficientnet_lite.EfficientNetLite0.mean, efficientnet_lite.EfficientNetLite0.std)
 
 
 def main() -> None:
@@ -49,8 +44,8 @@ def main() -> None:
         "copy the coordinates": lambda: copy_coordinates,
         "block 14, argmax, ImageNet mean and std": lambda: plain(("block14",), IMAGENET),
         "blocks 10 + 12 + 14, argmax, ImageNet mean and std": lambda: plain(late, IMAGENET),
-        "block 14, argmax, the network's own mean and std": lambda: plain(("block14",), OWN),
-        "blocks 10 + 12 + 14, argmax, own mean and std": lambda: plain(late, OWN),
+        "block 14, argmax, the network's own mean and std": lambda: plain(("block14",), None),
+        "blocks 10 + 12 + 14, argmax, own mean and std": lambda: plain(late, None),
         "lite, argmax": lambda: shipped(Matching()),
         "lite, as it ships": lambda: shipped(None),
     }
@@ -58,7 +53,6 @@ def main() -> None:
         name: {dataset: score(make(), pairs, name) for dataset, pairs in datasets.items()}
         for name, make in rows.items()
     }
-    print_table(results)
     bundle = Pipeline.load().bundle.manifest
     content = {
         "bundle": bundle.hash(),
@@ -67,6 +61,7 @@ def main() -> None:
     }
     packages = ("geoaware", "onnxruntime", "torch", "numpy", "pillow")
     print(save("lite_accuracy", "python -m benchmarks.lite_accuracy", packages, content))
+    print(accuracy_table())
 
 
 def score(predict: Predict, pairs: Sequence[Pair], name: str = "") -> dict[str, float]:
@@ -82,14 +77,12 @@ def shipped(matching: Matching | None) -> Predict:
 
     def predict(pair: Pair) -> NDArray[np.float64]:
         source, target = extract(pair.source), extract(pair.target)
-        return pipeline.match(source, target, on_image(pair, source), matching).target
+        return pipeline.match(source, target, pair.source_on(source.frame), matching).target
 
     return predict
 
 
-def plain(
-    blocks: tuple[str, ...], normalisation: tuple[tuple[float, ...], tuple[float, ...]]
-) -> Predict:
+def plain(blocks: tuple[str, ...], normalisation: Normalisation | None) -> Predict:
     """Blocks of the network in PyTorch, stretched to 512 x 512, equal weights, argmax."""
     recipe = Recipe.model_validate(
         {
@@ -101,22 +94,16 @@ def plain(
             "matching": {},
         }
     )
-    weights = resolve("efficientnet-lite0", entry("efficientnet-lite0").weights)
-    network = efficientnet_lite.load(read_state(weights.path), blocks, 512)
-    network.mean, network.std = normalisation
-    taps, fusion = Taps(network, torch.float32), Fusion(recipe)
+    descriptors = pytorch(recipe, normalisation)
 
     @cache
     def extract(path: Path) -> FeatureMap:
         image = load(path)
-        with torch.inference_mode():
-            pixels = torch.from_numpy(to_frame(image, recipe.frame, 512)[None])
-            descriptors = np.ascontiguousarray(fusion(*taps(pixels))[0].numpy())
-        return FeatureMap(descriptors, Frame.fit("stretch", 512, *image.size), "plain")
+        return FeatureMap(descriptors(image), Frame.fit("stretch", 512, *image.size), "plain")
 
     def predict(pair: Pair) -> NDArray[np.float64]:
         source, target = extract(pair.source), extract(pair.target)
-        return Matcher(recipe.matching).match(source, target, on_image(pair, source)).target
+        return Matcher(recipe.matching).match(source, target, pair.source_on(source.frame)).target
 
     return predict
 
@@ -125,22 +112,6 @@ def copy_coordinates(pair: Pair) -> NDArray[np.float64]:
     """The same place relative to the image's size: what knowing nothing gives."""
     with Image.open(pair.source) as source, Image.open(pair.target) as target:
         return pair.source_points * (np.array(target.size) / source.size)
-
-
-def on_image(pair: Pair, source: FeatureMap) -> NDArray[np.float64]:
-    """The pair's source points; annotations may lie a pixel beyond the border."""
-    return pair.source_points.clip(0, (source.frame.width, source.frame.height))
-
-
-def print_table(results: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Print a row per way and a column per dataset."""
-    table = Table(title="PCK per image at 0.05 / 0.10 / 0.20, %")
-    for column in ("", *next(iter(results.values()))):
-        table.add_column(column)
-    for name, by_dataset in results.items():
-        cells = (" / ".join(f"{v:.1f}" for v in scores.values()) for scores in by_dataset.values())
-        table.add_row(name, *cells)
-    Console().print(table)
 
 
 if __name__ == "__main__":

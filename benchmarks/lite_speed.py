@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geoaware.examples import FOLDER, PHOTOGRAPHS
-from geoaware.export import graphs
-from geoaware.export.parts import reference_graphs, resolve_all
 from geoaware.runtime import FeatureMap, Frame, Pipeline
 from geoaware.runtime.images import load, to_frame
 
+from .pytorch import Extract, pytorch
 from .record import save
 
 THREADS = os.cpu_count() or 1
@@ -49,8 +47,6 @@ for _ in range(11):
     seconds.append(time.perf_counter() - started)
 print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
 """
-
-Extract = Callable[[Image.Image], NDArray[np.float32]]
 
 
 def main() -> None:
@@ -94,7 +90,7 @@ def warm_match() -> dict[str, dict[str, Any]]:
     pipeline = Pipeline.load()
     rivals = {
         "geoaware": lambda image: pipeline.extract(image).descriptors,
-        "PyTorch eager": pytorch(pipeline),
+        "PyTorch eager": pytorch(pipeline.bundle.manifest.recipe),
         "OpenVINO": openvino(pipeline),
     }
     images = [load(path) for path in PHOTOGRAPHS]
@@ -127,23 +123,12 @@ def warm_match() -> dict[str, dict[str, Any]]:
 
 def match(pipeline: Pipeline, extract: Extract, a: Image.Image, b: Image.Image) -> None:
     """Both images' features by `extract`, then the same matching for all."""
+    spec = pipeline.bundle.manifest.recipe.frame
     source, target = (
-        FeatureMap(extract(image), Frame.fit("stretch", 512, *image.size), "bench")
+        FeatureMap(extract(image), Frame.fit(spec.mode, spec.side, *image.size), "bench")
         for image in (a, b)
     )
     pipeline.match(source, target)
-
-
-def pytorch(pipeline: Pipeline) -> Extract:
-    """The recipe's modules in PyTorch eager, with the original weights."""
-    recipe = pipeline.bundle.manifest.recipe
-    parts = reference_graphs(recipe, resolve_all(recipe, {}))
-
-    def extract(image: Image.Image) -> NDArray[np.float32]:
-        pixels = torch.from_numpy(to_frame(image, recipe.frame, recipe.frame.side)[None])
-        return graphs.run(parts, {recipe.frame.side: pixels})[0].numpy()
-
-    return extract
 
 
 def openvino(pipeline: Pipeline) -> Extract:

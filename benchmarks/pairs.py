@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from geoaware.runtime import Frame
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -27,6 +29,10 @@ class Pair:
     source_points: NDArray[np.float64]
     target_points: NDArray[np.float64]
     reference: float
+
+    def source_on(self, frame: Frame) -> NDArray[np.float64]:
+        """The source points (K, 2); annotations may lie a pixel beyond the image's border."""
+        return self.source_points.clip(0, (frame.width, frame.height))
 
 
 def data_folder() -> Path:

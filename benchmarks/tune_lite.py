@@ -126,8 +126,7 @@ def _score(
     pair: Pair, source: FeatureMap, target: FeatureMap, settings: Sequence[SoftArgmax | None]
 ) -> np.ndarray:
     """Shares of keypoints found, one row per setting, from similarities computed once."""
-    points = pair.source_points.clip(0, (source.frame.width, source.frame.height))
-    queries = source.at(source.cells(points))
+    queries = source.at(source.cells(pair.source_on(source.frame)))
     [(_, similarity)] = similarity_blocks(queries, target.descriptors)
     peaks, width = similarity.argmax(axis=1), target.descriptors.shape[1]
     rows = []

@@ -12,7 +12,6 @@ from .similarity import Float32, similarity_blocks, unit
 
 Variant = Literal["zeroed", "cropped"]
 
-
 LOWEST_TEMPERATURE = 1e-6  # below it similarity / temperature leaves float32
 
 

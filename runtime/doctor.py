@@ -37,14 +37,15 @@ class Findings:
 def examine() -> Findings:
     """Look at versions, devices, bundles and optional packages; change nothing."""
     bundles, shipped_holds = {}, False
-    for path in installed():
+    paths = list(installed())
+    for path in paths:
         try:
             manifest = Bundle.open(path).verified().manifest
             bundles[str(path)] = f"ok, {manifest.precision}, hash {manifest.hash()}"
             shipped_holds |= is_shipped(path)
         except GeoAwareError as error:
             bundles[str(path)] = str(error)
-    if all(is_shipped(path) for path in installed()):
+    if all(is_shipped(path) for path in paths):
         bundles[str(home())] = "nothing built yet; geoexport build RECIPE"
     devices = _devices()
     healthy = shipped_holds and devices["cpu"].startswith("ok")

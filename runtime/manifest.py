@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from .recipe import Name, Recipe, Strict
-
-SCHEMA_VERSION: Final = 1
 
 Precision = Literal["fp32", "fp16", "int8"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -91,7 +89,7 @@ class Built(Strict):
 class Manifest(Strict):
     """The whole of manifest.json. One of the models gives `descriptors`."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: Name
     recipe: Recipe
     models: tuple[Model, ...] = Field(min_length=1)

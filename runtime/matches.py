@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,10 @@ class Matches:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def rows(self) -> Iterator[tuple[Points, Points, np.float32, np.bool_]]:
+        """Source (2,), target (2,), similarity and mutual of each match, in order."""
+        return zip(self.source, self.target, self.similarity, self.mutual, strict=True)
 
     def where(self, keep: NDArray[np.bool_]) -> Matches:
         """The matches for which `keep` (K,) is true, in order."""

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks import pck
-from benchmarks.lite_accuracy import plain, score, shipped
+from benchmarks.lite_accuracy import IMAGENET, plain, score, shipped
 from benchmarks.pairs import Pair, pf_willow, spair_mini
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def test_pck_by_hand():

@@ -23,10 +23,11 @@ def features(image: str, out: str, bundle: str | None, device: Device) -> None:
     It holds descriptors (rows, cols, channels), the frame's numbers, and the bundle's hash;
     geoaware.runtime.FeatureMap.load reads it back.
     """
+    from ..bundle import Bundle
     from ..files import check_writable, replacing
 
     check_writable(out)
-    feature_map = load_pipeline(bundle, device).extract(image)
+    feature_map = load_pipeline(Bundle.open(bundle), device).extract(image)
     with replacing(out) as file:
         feature_map.save(file)
     rows, columns, channels = feature_map.descriptors.shape

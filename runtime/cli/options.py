@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from ..bundle import Bundle
     from ..engines import Device
     from ..pipeline import Pipeline
 
@@ -21,11 +22,11 @@ device_option = click.option(
 )
 
 
-def load_pipeline(bundle: str | None, device: Device) -> Pipeline:
-    """Load a bundle, and say on stderr which device `auto` chose."""
+def load_pipeline(bundle: Bundle, device: Device) -> Pipeline:
+    """Load a bundle's models, and say on stderr which device `auto` chose."""
     from ..pipeline import Pipeline
 
-    pipeline = Pipeline.load(bundle, device)
+    pipeline = Pipeline(bundle, device)
     if device == "auto":
         click.echo(f"device: {pipeline.device} (chosen by auto)", err=True)
     return pipeline

@@ -34,8 +34,6 @@ class Result:
 
 def as_json(result: Result, manifest: Manifest, matching: Matching) -> dict[str, Any]:
     """The JSON object of a result; coordinates are original-image pixels."""
-    matches = result.matches
-    rows = zip(matches.source, matches.target, matches.similarity, matches.mutual, strict=True)
     return {
         "schema_version": SCHEMA_VERSION,
         "source": asdict(result.source),
@@ -54,19 +52,17 @@ def as_json(result: Result, manifest: Manifest, matching: Matching) -> dict[str,
                 "similarity": round(float(similarity), 5),
                 "mutual": bool(mutual),
             }
-            for source, target, similarity, mutual in rows
+            for source, target, similarity, mutual in result.matches.rows()
         ],
     }
 
 
 def print_table(result: Result) -> None:
     """Print a result as a small table on stdout."""
-    matches = result.matches
     title = f"{result.source.path} → {result.target.path}"
-    if not len(matches):
+    if not len(result.matches):
         output().print(f"{title}: no match is left", soft_wrap=True)
         return
-    rows = zip(matches.source, matches.target, matches.similarity, matches.mutual, strict=True)
     print_rows(
         title,
         ("#", "source x", "source y", "target x", "target y", "similarity", "mutual"),
@@ -77,7 +73,7 @@ def print_table(result: Result) -> None:
                 f"{similarity:.3f}",
                 "yes" if mutual else "",
             )
-            for number, (source, target, similarity, mutual) in enumerate(rows, 1)
+            for number, (source, target, similarity, mutual) in enumerate(result.matches.rows(), 1)
         ],
         justify="right",
     )

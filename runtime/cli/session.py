@@ -46,8 +46,9 @@ class Session:
         if build and bundle:
             _build_if_missing(bundle)
         started = time.perf_counter()
-        matching = _chosen(Bundle.open(bundle).manifest.recipe.matching, method)
-        pipeline = load_pipeline(bundle, device)
+        opened = Bundle.open(bundle)
+        matching = _chosen(opened.manifest.recipe.matching, method)
+        pipeline = load_pipeline(opened, device)
         return cls(pipeline, matching, {"load": (time.perf_counter() - started) * 1000})
 
     @property
