@@ -1,11 +1,27 @@
 """Matching kernels: cosine similarity and windowed soft-argmax over grids of descriptors.
 
-`match` is the whole operation; `window_softargmax` is the estimator alone. Both run on the
+`match` is the whole operation; `window_softargmax` is the estimator alone. All run on the
 host with numpy. `geoaware.kernels.reference` says in float64 what they must compute.
 """
 
-from .matching import Found, match
-from .similarity import unit
+from .ensemble import ensemble_blocks, resized
+from .matching import Found, locate, match
+from .neighbours import Neighbours, neighbours
+from .similarity import one_thread, similarity_blocks, unit
 from .softargmax import SoftArgmax, Variant, window_softargmax
 
-__all__ = ["Found", "SoftArgmax", "Variant", "match", "unit", "window_softargmax"]
+__all__ = [
+    "Found",
+    "Neighbours",
+    "SoftArgmax",
+    "Variant",
+    "ensemble_blocks",
+    "locate",
+    "match",
+    "neighbours",
+    "one_thread",
+    "resized",
+    "similarity_blocks",
+    "unit",
+    "window_softargmax",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,15 +34,31 @@ def match(queries: Float32, target: Float32, soft: SoftArgmax | None = None) -> 
 
     Raises ValueError where descriptors are not finite.
     """
-    width = target.shape[1]
-    peaks = np.empty(len(queries), np.intp)
-    best = np.empty(len(queries), np.float32)
-    cells = np.empty((len(queries), 2), np.float32)
-    for part, similarity in similarity_blocks(queries, target):
-        peaks[part] = similarity.argmax(axis=1)
-        best[part] = np.take_along_axis(similarity, peaks[part, None], axis=1)[:, 0]
-        if soft is not None:
-            cells[part] = expected_cells(similarity, peaks[part], width, soft)
-    if soft is None:
-        cells[:, 0], cells[:, 1] = peaks % width, peaks // width
-    return Found(cells, peaks, best)
+    similarity = similarity_blocks(queries, target)
+    [found] = locate(similarity, len(queries), target.shape[1], [soft])
+    return found
+
+
+def locate(
+    similarity: Iterable[tuple[slice, Float32]],
+    count: int,
+    width: int,
+    settings: Sequence[SoftArgmax | None],
+) -> list[Found]:
+    """Find each of `count` queries once per setting; their similarities are read once.
+
+    similarity: blocks as `similarity_blocks` yields them, over a grid `width` cells wide.
+    """
+    peaks = np.empty(count, np.intp)
+    best = np.empty(count, np.float32)
+    cells = np.empty((len(settings), count, 2), np.float32)
+    for part, block in similarity:
+        peaks[part] = block.argmax(axis=1)
+        best[part] = np.take_along_axis(block, peaks[part, None], axis=1)[:, 0]
+        for number, soft in enumerate(settings):
+            if soft is not None:
+                cells[number, part] = expected_cells(block, peaks[part], width, soft)
+    for number, soft in enumerate(settings):
+        if soft is None:
+            cells[number] = np.stack([peaks % width, peaks // width], axis=1)
+    return [Found(each, peaks, best) for each in cells]

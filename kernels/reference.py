@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,3 +78,39 @@ def window_softargmax(
         weights /= weights.sum()
         cells.append([(weights * xs).sum(), (weights * ys).sum()])
     return np.asarray(cells, np.float64).reshape(-1, 2)
+
+
+def resized(maps: NDArray[np.floating], grid: tuple[int, int]) -> Float64:
+    """Maps (k, H, W) at another size (k, rows, columns): bilinear, half-pixel centres."""
+
+    def line(values: Float64, wanted: int) -> Float64:
+        at = (np.arange(wanted) + 0.5) * len(values) / wanted - 0.5
+        resampled: Float64 = np.interp(at, np.arange(len(values)), values)
+        return resampled
+
+    tall = np.apply_along_axis(line, 1, np.asarray(maps, np.float64), grid[0])
+    wide: Float64 = np.apply_along_axis(line, 2, tall, grid[1])
+    return wide
+
+
+def ensemble_similarity(
+    queries: Sequence[NDArray[np.floating]],
+    targets: Sequence[NDArray[np.floating]],
+    weights: Sequence[float],
+    grid: tuple[int, int],
+) -> Float64:
+    """Weighted sum of every model's cosine similarities, each resized: (K, rows, columns).
+
+    queries: per model (K, C_m); targets: per model (H_m, W_m, C_m).
+    """
+    models = zip(queries, targets, weights, strict=True)
+    maps = [weight * resized(cosine_similarity(q, t), grid) for q, t, weight in models]
+    total: Float64 = np.sum(maps, axis=0)
+    return total
+
+
+def distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> Float64:
+    """Euclidean distance of every descriptor a (N, C) from every descriptor b (M, C): (N, M)."""
+    difference = np.asarray(a, np.float64)[:, None] - np.asarray(b, np.float64)[None]
+    norm: Float64 = np.linalg.norm(difference, axis=2)
+    return norm

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,9 @@ BLOCK_BYTES = 4 * 2**20
 # that extracts the next image.
 ONE_THREAD = 100_000_000
 
-_limits = Lock()
+_lock = Lock()
+_holders = 0
+_limit: Any = None
 
 
 def unit(descriptors: NDArray[np.floating]) -> Float32:
@@ -41,25 +45,47 @@ def similarity_blocks(queries: Float32, target: Float32) -> Iterator[tuple[slice
 
     Raises ValueError where descriptors are not finite or the target has no cells.
     """
-    height, width, channels = target.shape
-    if height * width == 0:
+    cells = target.reshape(-1, target.shape[2])
+    for part in blocks(len(queries), len(cells)):
+        yield part, products(queries[part], cells)
+
+
+def blocks(queries: int, cells: int) -> Iterator[slice]:
+    """Slices of the queries whose similarities with so many cells fit in BLOCK_BYTES."""
+    if cells == 0:
         raise ValueError("the target has no cells")
-    cells = target.reshape(height * width, channels).T
-    step = max(1, BLOCK_BYTES // (4 * height * width))
-    for start in range(0, len(queries), step):
-        part = slice(start, start + step)
-        similarity = _product(queries[part], cells)
-        if not np.isfinite(similarity.sum()):
-            raise ValueError("descriptors hold NaN or infinite values")
-        yield part, similarity
+    step = max(1, BLOCK_BYTES // (4 * cells))
+    for start in range(0, queries, step):
+        yield slice(start, start + step)
 
 
-def _product(a: Float32, b: Float32) -> Float32:
-    """The product a @ b, on one thread where it is small."""
-    if a.shape[0] * a.shape[1] * b.shape[1] > ONE_THREAD:
-        return a @ b
-    with _limits, _blas().limit(limits=1, user_api="blas"):
-        return a @ b
+def products(a: Float32, b: Float32) -> Float32:
+    """Dot products of every row of a (N, C) with every row of b (M, C): (N, M).
+
+    Raises ValueError where a value is not finite.
+    """
+    with nullcontext() if a.size * len(b) > ONE_THREAD else one_thread():
+        product: Float32 = a @ b.T
+    if not np.isfinite(product.sum()):
+        raise ValueError("descriptors hold NaN or infinite values")
+    return product
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread; for all threads of the process, until the last one leaves."""
+    global _holders, _limit
+    with _lock:
+        if _holders == 0:
+            _limit = _blas().limit(limits=1, user_api="blas")
+        _holders += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _holders -= 1
+            if _holders == 0:
+                _limit.restore_original_limits()
 
 
 @cache

@@ -1,0 +1,53 @@
+"""Nearest neighbours between two sets of descriptors, both ways at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .similarity import Float32, blocks, products
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest of M descriptors b for each of N descriptors a, and the other way round.
+
+    forward: (N,) index into b. distance: (N,) float32, Euclidean, from a to its nearest b.
+    backward: (M,) index into a. Among equals the smaller index wins.
+    """
+
+    forward: NDArray[np.intp]
+    distance: Float32
+    backward: NDArray[np.intp]
+
+    @property
+    def mutual(self) -> NDArray[np.bool_]:
+        """Which descriptors a are the nearest to their nearest: (N,)."""
+        found: NDArray[np.bool_] = self.backward[self.forward] == np.arange(len(self.forward))
+        return found
+
+
+def neighbours(a: Float32, b: Float32) -> Neighbours:
+    """Nearest neighbours by Euclidean distance between a (N, C) and b (M, C), in float32.
+
+    |a - b|^2 = |a|^2 + |b|^2 - 2 a.b, so every dot product is computed once, in blocks of rows.
+
+    Raises ValueError where a value is not finite or b is empty.
+    """
+    square_a, square_b = (np.einsum("nc,nc->n", each, each) for each in (a, b))
+    forward = np.empty(len(a), np.intp)
+    distance = np.empty(len(a), np.float32)
+    backward = np.zeros(len(b), np.intp)
+    closest = np.full(len(b), np.inf, np.float32)
+    for part in blocks(len(a), len(b)):
+        squared = square_a[part, None] + square_b - 2 * products(a[part], b)
+        forward[part] = squared.argmin(axis=1)
+        distance[part] = np.sqrt(squared.min(axis=1).clip(0))
+        candidates = squared.argmin(axis=0)
+        values = squared[candidates, np.arange(len(b))]
+        nearer = values < closest
+        closest[nearer] = values[nearer]
+        backward[nearer] = candidates[nearer] + part.start
+    return Neighbours(forward, distance, backward)
