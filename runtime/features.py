@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from os import PathLike
-from typing import IO, Any
+from typing import IO, Any, Protocol
 from zipfile import BadZipFile
 
 import numpy as np
@@ -12,7 +12,26 @@ from numpy.typing import NDArray
 
 from .errors import GeoAwareError, InputError
 from .files import replacing
-from .geometry import Frame, Points
+from .geometry import Frame, Grid
+
+
+class Features(Protocol):
+    """Descriptors of one image, in memory or in a store."""
+
+    @property
+    def bundle(self) -> str:
+        """Hash of the bundle that made them; only those of one bundle can be compared."""
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the descriptors' cells."""
+
+    @property
+    def descriptors(self) -> NDArray[np.float32]:
+        """All descriptors (rows, cols, channels)."""
+
+    def at(self, cells: NDArray[np.intp]) -> NDArray[np.float32]:
+        """The descriptors of cells (x, y) (K, 2): (K, channels)."""
 
 
 @dataclass(frozen=True)
@@ -28,22 +47,11 @@ class FeatureMap:
     frame: Frame
     bundle: str
 
-    def cells(self, points: Points) -> NDArray[np.intp]:
-        """The cell (x, y) that holds each point (K, 2) of the image: (K, 2).
-
-        A point on the far border belongs to the last cell.
-        """
-        cells = np.floor(self.frame.to_frame(points) / self._stride()).astype(np.intp)
+    @property
+    def grid(self) -> Grid:
+        """The grid of the descriptors' cells."""
         rows, columns, _ = self.descriptors.shape
-        return cells.clip(0, (columns - 1, rows - 1))
-
-    def points(self, cells: NDArray[np.floating]) -> Points:
-        """Cell coordinates (K, 2) to points (K, 2) of the image; whole numbers are cell centres.
-
-        Cells may lie on the frame's padding: their points are moved to the image's border.
-        """
-        points = self.frame.to_image((np.asarray(cells, np.float64) + 0.5) * self._stride())
-        return points.clip(0, (self.frame.width, self.frame.height))
+        return Grid(self.frame, rows, columns)
 
     def at(self, cells: NDArray[np.intp]) -> NDArray[np.float32]:
         """The descriptors of cells (x, y) (K, 2): (K, channels)."""
@@ -72,7 +80,3 @@ class FeatureMap:
             raise GeoAwareError(
                 f"{path}: holds no feature map; write one with FeatureMap.save or georun features"
             ) from None
-
-    def _stride(self) -> NDArray[np.float64]:
-        rows, columns, _ = self.descriptors.shape
-        return np.array([self.frame.side / columns, self.frame.side / rows])

@@ -84,6 +84,48 @@ class Frame:
         return array
 
 
+@dataclass(frozen=True)
+class Grid:
+    """rows x columns cells that cover a frame."""
+
+    frame: Frame
+    rows: int
+    columns: int
+
+    def cells(self, points: Points) -> NDArray[np.intp]:
+        """The cell (x, y) that holds each point (K, 2) of the image: (K, 2).
+
+        A point on the far border belongs to the last cell.
+        """
+        cells = np.floor(self.frame.to_frame(points) / self._stride()).astype(np.intp)
+        return cells.clip(0, (self.columns - 1, self.rows - 1))
+
+    def points(self, cells: NDArray[np.floating] | NDArray[np.intp]) -> Points:
+        """Cell coordinates (K, 2) to points (K, 2) of the image; whole numbers are cell centres.
+
+        Cells may lie on the frame's padding: their points are moved to the image's border.
+        """
+        points = self.frame.to_image((np.asarray(cells, np.float64) + 0.5) * self._stride())
+        return points.clip(0, (self.frame.width, self.frame.height))
+
+    def numbers(self, cells: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Row-major numbers (K,) of cells (x, y) (K, 2)."""
+        found: NDArray[np.intp] = cells[:, 1] * self.columns + cells[:, 0]
+        return found
+
+    def numbered(self, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Cells (x, y) (K, 2) of row-major numbers (K,); the inverse of `numbers`."""
+        return np.stack([numbers % self.columns, numbers // self.columns], axis=1)
+
+    def _stride(self) -> NDArray[np.float64]:
+        return np.array([self.frame.side / self.columns, self.frame.side / self.rows])
+
+
+def mirrored(points: Points, width: int) -> Points:
+    """Where points (K, 2) of an image lie in its mirror image, left and right swapped."""
+    return np.stack([width - points[:, 0], points[:, 1]], axis=1)
+
+
 def grid_points(width: int, height: int, n: int) -> Points:
     """The centres of n x n equal tiles of an image, row by row: (n * n, 2) in pixels."""
     x, y = np.meshgrid((np.arange(n) + 0.5) * width / n, (np.arange(n) + 0.5) * height / n)

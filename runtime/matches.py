@@ -19,12 +19,14 @@ class Matches:
     target: (K, 2) float64, where they were found.
     similarity: (K,) float32, cosine of the source cell and the most similar target cell.
     mutual: (K,) bool, whether the source cell is in turn the most similar to that target cell.
+    mirrored: whether pose alignment took the mirror image of the source.
     """
 
     source: Points
     target: Points
     similarity: NDArray[np.float32]
     mutual: NDArray[np.bool_]
+    mirrored: bool = False
 
     def __len__(self) -> int:
         return len(self.source)
@@ -36,5 +38,9 @@ class Matches:
     def where(self, keep: NDArray[np.bool_]) -> Matches:
         """The matches for which `keep` (K,) is true, in order."""
         return Matches(
-            self.source[keep], self.target[keep], self.similarity[keep], self.mutual[keep]
+            self.source[keep],
+            self.target[keep],
+            self.similarity[keep],
+            self.mutual[keep],
+            self.mirrored,
         )

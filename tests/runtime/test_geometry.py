@@ -50,18 +50,18 @@ def feature_map(mode: str, side: int, width: int, height: int, grid: int) -> Fea
 def test_keypoint_to_cell_and_back_as_the_papers_have_it():
     """Letterbox: floor(x * 60 / 840), then cell * 14 + 7. Stretch: (cell + 0.5) * 16 * W / 512."""
     features = feature_map("letterbox", 840, 840, 840, 60)
-    assert features.cells(np.array([[13.9, 14.0]])).tolist() == [[0, 1]]
-    assert features.points(np.array([[0, 1]])).tolist() == [[7.0, 21.0]]
+    assert features.grid.cells(np.array([[13.9, 14.0]])).tolist() == [[0, 1]]
+    assert features.grid.points(np.array([[0, 1]])).tolist() == [[7.0, 21.0]]
     stretched = feature_map("stretch", 512, 256, 1024, 32)
-    assert stretched.cells(np.array([[8.0, 31.9]])).tolist() == [[1, 0]]
-    assert stretched.points(np.array([[1, 0]])).tolist() == [[12.0, 16.0]]
+    assert stretched.grid.cells(np.array([[8.0, 31.9]])).tolist() == [[1, 0]]
+    assert stretched.grid.points(np.array([[1, 0]])).tolist() == [[12.0, 16.0]]
 
 
 @given(modes, sides, sizes, sizes, st.integers(1, 64), st.floats(0, 1), st.floats(0, 1))
 def test_a_point_is_within_half_a_cell_of_its_cell_centre(mode, side, width, height, grid, u, v):
     features = feature_map(mode, side, width, height, grid)
     points = np.array([[u * width, v * height]])
-    cells = features.cells(points)
+    cells = features.grid.cells(points)
     assert (cells >= 0).all()
     assert (cells < grid).all()
     centre = (cells + 0.5) * side / grid
@@ -70,12 +70,12 @@ def test_a_point_is_within_half_a_cell_of_its_cell_centre(mode, side, width, hei
 
 def test_the_far_border_belongs_to_the_last_cell():
     features = feature_map("stretch", 512, 300, 200, 32)
-    assert features.cells(np.array([[300.0, 200.0]])).tolist() == [[31, 31]]
+    assert features.grid.cells(np.array([[300.0, 200.0]])).tolist() == [[31, 31]]
 
 
 def test_cells_on_the_padding_answer_with_the_border():
     features = feature_map("letterbox", 840, 840, 420, 60)
-    assert features.points(np.array([[3, 0]])).tolist() == [[49.0, 0.0]]
+    assert features.grid.points(np.array([[3, 0]])).tolist() == [[49.0, 0.0]]
 
 
 @pytest.mark.parametrize(

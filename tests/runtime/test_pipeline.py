@@ -55,7 +55,7 @@ def test_mutual_means_the_way_back_leads_to_the_same_cell(lite: Pipeline, cat: P
     a, b = lite.extract(cat), lite.extract(cheetah)
     matches = lite.match(a, b, matching=Matching())
     back = lite.match(b, a, matches.target, matching=Matching())
-    same = (a.cells(back.target) == a.cells(matches.source)).all(axis=1)
+    same = (a.grid.cells(back.target) == a.grid.cells(matches.source)).all(axis=1)
     np.testing.assert_array_equal(matches.mutual, same)
 
 
