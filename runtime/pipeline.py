@@ -27,14 +27,17 @@ class Pipeline:
     >>> matches.target                                  # (1, 2): x, y in lion.jpg's pixels
     """
 
-    def __init__(self, bundle: Bundle, device: Device = "cpu") -> None:
-        """Load the bundle's models. Raises GeoAwareError where a file does not hold."""
+    def __init__(self, bundle: Bundle, device: Device = "cpu", threads: int | None = None) -> None:
+        """Load the bundle's models. Raises GeoAwareError where a file does not hold.
+
+        threads: CPU threads that one extraction may use; None for all cores.
+        """
         self.bundle = bundle.verified()
         self.device = choose_device(device)
         manifest = bundle.manifest
         self._hash = manifest.hash()
         self._extractor = Extractor(
-            bundle.path, manifest.models, manifest.recipe.frame, self.device
+            bundle.path, manifest.models, manifest.recipe.frame, self.device, threads
         )
 
     @classmethod

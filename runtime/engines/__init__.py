@@ -33,9 +33,12 @@ def choose_device(device: Device) -> Device:
     return "cpu"
 
 
-def open_engine(folder: Path, model: Model, device: Device) -> Engine:
-    """Load a model of the bundle in a folder. Raises GeoAwareError where it does not fit."""
+def open_engine(folder: Path, model: Model, device: Device, threads: int | None = None) -> Engine:
+    """Load a model of the bundle in a folder. Raises GeoAwareError where it does not fit.
+
+    threads: CPU threads that one run may use; None for all cores.
+    """
     choose_device(device)
     from .onnxruntime import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(folder, model)
+    return OnnxRuntimeEngine(folder, model, threads)

@@ -16,7 +16,7 @@ from . import Tensors
 class OnnxRuntimeEngine:
     """A session on the CPU. `run` may be called from several threads at once."""
 
-    def __init__(self, folder: Path, model: Model) -> None:
+    def __init__(self, folder: Path, model: Model, threads: int | None = None) -> None:
         """Load a model's graph and the external weights beside it.
 
         Raises GeoAwareError where onnxruntime cannot load it, or where its inputs and outputs
@@ -25,6 +25,7 @@ class OnnxRuntimeEngine:
         graph = folder / model.files[0].name
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = threads or 0
         try:
             self.session = onnxruntime.InferenceSession(
                 graph, options, providers=["CPUExecutionProvider"]

@@ -1,0 +1,119 @@
+"""Images to stored features: each image's descriptors are made once, and kept."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image, ImageOps
+
+from .errors import GeoAwareError
+from .features import FeatureMap
+from .images import load
+from .parallel import in_threads
+from .store import FeatureStore, Key
+
+
+class Extractor(Protocol):
+    """What makes feature maps: a `Pipeline`."""
+
+    def extract(self, image: Image.Image) -> FeatureMap:
+        """The feature map of an upright RGB image."""
+
+
+@dataclass
+class Extraction:
+    """What a call of `extract_all` did.
+
+    keys: the store's key of every image that has an entry now, by path.
+    failed: what is wrong with the images that cannot be read, by path.
+    extracted: how many different images went through the extractor.
+    damaged: entries that did not hold and were made again.
+    """
+
+    keys: dict[Path, Key] = field(default_factory=dict)
+    failed: dict[Path, str] = field(default_factory=dict)
+    extracted: int = 0
+    damaged: list[Path] = field(default_factory=list)
+
+    @property
+    def from_store(self) -> int:
+        """How many different images were in the store already."""
+        return len(set(self.keys.values())) - self.extracted
+
+
+def extract_all(
+    images: Sequence[Path],
+    store: FeatureStore,
+    extractor: Callable[[], Extractor],
+    mirrored: bool = False,
+    workers: int = 1,
+    done: Callable[[int], None] = lambda count: None,
+) -> Extraction:
+    """See that the store has the features of every image; what is there is checked and kept.
+
+    extractor: gives what extracts; called once, and only where something must be extracted.
+    mirrored: whether the images' mirror images are meant.
+    done: told how many images are done since it was told last.
+
+    What was stored before an interruption stays, so the next call goes on from there. Raises
+    GeoAwareError where an entry cannot be written.
+    """
+    result = Extraction()
+    missing: dict[Key, list[Path]] = defaultdict(list)
+    for path, found in in_threads(lambda path: _look_up(path, store, mirrored), images, workers):
+        if isinstance(found, str):
+            result.failed[path] = found
+            done(1)
+            continue
+        key, holds = found
+        if holds:
+            result.keys[path] = key
+            done(1)
+            continue
+        if holds is False and key not in missing:
+            result.damaged.append(store.path(key))
+        missing[key].append(path)
+    if missing:
+        _extract(missing, store, extractor(), workers, result, done)
+    return result
+
+
+def _look_up(path: Path, store: FeatureStore, mirrored: bool) -> tuple[Key, bool | None] | str:
+    """An image's key and whether its entry holds, None where there is none; or what is wrong."""
+    try:
+        key = Key.of(path, mirrored)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return key, store.holds(key)
+
+
+def _extract(
+    missing: dict[Key, list[Path]],
+    store: FeatureStore,
+    extractor: Extractor,
+    workers: int,
+    result: Extraction,
+    done: Callable[[int], None],
+) -> None:
+    def make(key: Key) -> str | None:
+        try:
+            image = load(missing[key][0])
+        except GeoAwareError as error:
+            return str(error)
+        if key.mirrored:
+            image = ImageOps.mirror(image)
+        store.save(key, extractor.extract(image))
+        return None
+
+    for key, problem in in_threads(make, sorted(missing, key=lambda key: key.digest), workers):
+        paths = missing[key]
+        if problem is None:
+            result.extracted += 1
+            result.keys |= dict.fromkeys(paths, key)
+        else:
+            result.failed |= dict.fromkeys(paths, problem)
+        done(len(paths))

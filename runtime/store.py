@@ -1,0 +1,182 @@
+"""The feature store: descriptors of images on disk, made once and read many times.
+
+An entry is one safetensors file, keyed by the SHA-256 of the image file, the bundle's hash, and
+whether the image was mirrored:
+
+    <root>/<bundle's hash>/<float16 | int8>/<first two digits>/<digest>[-mirrored].safetensors
+
+float16 takes 2 bytes a value. int8 takes 1: a cell's values are divided by their largest, times
+127, rounded; its `scale` gives unit norm back.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from .bundle import home, sha256_of
+from .errors import GeoAwareError
+from .features import FeatureMap
+from .files import replacing
+from .geometry import Frame, Grid
+
+StoredAs = Literal["float16", "int8"]
+KINDS = get_args(StoredAs)
+SUFFIX = ".safetensors"
+
+_FACTS = "geoaware"  # one key: the order of several is not the same in every file
+
+
+def default_root() -> Path:
+    """Where features are stored: beside the bundles."""
+    return home().parent / "features"
+
+
+@dataclass(frozen=True)
+class Key:
+    """An image, by the SHA-256 of its file's content, as it is or mirrored left to right."""
+
+    digest: str
+    mirrored: bool = False
+
+    @classmethod
+    def of(cls, image: str | PathLike[str], mirrored: bool = False) -> Key:
+        """The key of an image file. Raises OSError where it cannot be read."""
+        return cls(sha256_of(Path(image)), mirrored)
+
+
+class StoredMap:
+    """The feature map of an entry, read as far as it is asked for.
+
+    `at` reads single cells, `descriptors` the whole; both give float32.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open an entry. Raises GeoAwareError where the file is not a whole one."""
+        self._path = path
+        try:
+            self._file = _opened(path)
+            facts = json.loads(self._file.metadata()[_FACTS])
+            self.bundle: str = facts["bundle"]
+            self.checksum: int = facts["crc32"]
+            frame = Frame(**facts["frame"])
+            self._values = self._file.get_slice("descriptors")
+            rows, columns, _ = self._values.get_shape()
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise GeoAwareError(f"{path}: no entry of the feature store: {error}") from None
+        self.grid = Grid(frame, rows, columns)
+
+    @cached_property
+    def descriptors(self) -> NDArray[np.float32]:
+        """All descriptors (rows, cols, channels), float32."""
+        return _restored(self._tensor("descriptors"), self._scale)
+
+    def at(self, cells: NDArray[np.intp]) -> NDArray[np.float32]:
+        """The descriptors of cells (x, y) (K, 2): (K, channels)."""
+        channels = self._values.get_shape()[2]
+        rows = [self._values[y : y + 1, x : x + 1].reshape(channels) for x, y in cells.tolist()]
+        values = np.stack(rows) if rows else np.empty((0, channels), np.float16)
+        scale = self._scale
+        return _restored(values, None if scale is None else scale[cells[:, 1], cells[:, 0]])
+
+    def holds(self) -> bool:
+        """Whether the entry's content is what was written."""
+        scale = self._scale
+        return self.checksum == _checksum(self._tensor("descriptors"), scale)
+
+    @cached_property
+    def _scale(self) -> NDArray[np.float32] | None:
+        """What int8 values are multiplied with (rows, cols); None for float16."""
+        return self._tensor("scale") if "scale" in self._file.keys() else None  # noqa: SIM118
+
+    def _tensor(self, name: str) -> NDArray[Any]:
+        try:
+            tensor: NDArray[Any] = self._file.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise GeoAwareError(f"{self._path}: cannot be read: {error}") from None
+        return tensor
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """The entries of one bundle. Several processes may read and write it at once."""
+
+    root: Path
+    bundle: str
+    stored_as: StoredAs = "float16"
+
+    def path(self, key: Key) -> Path:
+        """The file of an entry, there or not."""
+        name = key.digest + ("-mirrored" if key.mirrored else "") + SUFFIX
+        return self.root / self.bundle / self.stored_as / key.digest[:2] / name
+
+    def save(self, key: Key, features: FeatureMap) -> None:
+        """Write an entry; it is there whole or not at all. Raises GeoAwareError where it cannot."""
+        values, scale = _quantised(features.descriptors, self.stored_as)
+        tensors = {"descriptors": values} | ({} if scale is None else {"scale": scale})
+        facts = {
+            "bundle": self.bundle,
+            "frame": asdict(features.frame),
+            "crc32": _checksum(values, scale),
+        }
+        path = self.path(key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise GeoAwareError(f"{path.parent}: cannot be made: {error.strerror}") from None
+        with replacing(path) as file:
+            file.write(save(tensors, {_FACTS: json.dumps(facts)}))
+
+    def load(self, key: Key) -> StoredMap:
+        """Open an entry. Raises GeoAwareError where there is none or it is not a whole one."""
+        return StoredMap(self.path(key))
+
+    def holds(self, key: Key) -> bool | None:
+        """Whether an entry's content is what was written; None where there is no entry."""
+        if not self.path(key).exists():
+            return None
+        try:
+            return self.load(key).holds()
+        except GeoAwareError:
+            return False
+
+
+def _opened(path: Path) -> Any:  # safetensors says nothing of its types
+    return safe_open(path, framework="numpy")
+
+
+def _quantised(
+    descriptors: NDArray[np.float32], stored_as: StoredAs
+) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+    """Descriptors (rows, cols, channels) as they are stored, and their scale (rows, cols)."""
+    if stored_as == "float16":
+        return descriptors.astype(np.float16), None
+    largest = abs(descriptors).max(axis=2, keepdims=True)
+    steps = np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)
+    values = np.rint(descriptors * steps)
+    norm = np.sqrt(np.einsum("hwc,hwc->hw", values, values))
+    scale = np.divide(1, norm, out=np.zeros_like(norm), where=norm > 0)
+    return values.astype(np.int8), scale.astype(np.float32)
+
+
+def _restored(values: NDArray[Any], scale: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    if scale is None:
+        return values.astype(np.float32)
+    restored: NDArray[np.float32] = np.multiply(values, scale[..., None], dtype=np.float32)
+    return restored
+
+
+def _checksum(values: NDArray[Any], scale: NDArray[np.float32] | None) -> int:
+    """CRC-32 of an entry's numbers: it tells of damage, not of malice."""
+    checksum = zlib.crc32(values.data)
+    return checksum if scale is None else zlib.crc32(scale.data, checksum)
