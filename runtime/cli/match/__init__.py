@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import bundle_option, device_option
+from ..method import method_options
+from ..options import bundle_option, device_option
 
 if TYPE_CHECKING:
-    from ..engines import Device
+    from ...engines import Device
 
 
 @click.command()
@@ -26,14 +27,7 @@ if TYPE_CHECKING:
 )
 @bundle_option
 @click.option("--build", is_flag=True, help="Build the bundle on the way if it is not there.")
-@click.option(
-    "--method", type=click.Choice(["argmax", "softargmax"]), help="Way to find (the recipe's)."
-)
-@click.option("--window", type=int, help="softargmax: cells beside (zeroed), across (cropped).")
-@click.option("--temperature", type=float, help="softargmax: divides the similarities.")
-@click.option(
-    "--variant", type=click.Choice(["zeroed", "cropped"]), help="softargmax: what lies outside."
-)
+@method_options
 @device_option
 @click.option("--mutual", is_flag=True, help="Keep mutual nearest neighbours only.")
 @click.option(
@@ -64,7 +58,7 @@ def match(
 
     Points are x,y in original-image pixels from the top left corner, x to the right, y down.
     """
-    from ..files import check_writable
+    from ...files import check_writable
     from .outputs import write
     from .points import read_points
     from .session import Session

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from ..files import replacing
+from ...files import replacing
 from .report import Result, as_json, print_table
 from .session import Session
 
@@ -31,8 +31,8 @@ def write(
 
 
 def _draw(results: Sequence[Result], path: str) -> None:
-    from ..drawing import draw_matches
-    from ..images import load
+    from ...drawing import draw_matches
+    from ...images import load
 
     rows = [(load(result.target.path), result.matches) for result in results]
     with replacing(path) as file:

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, first_line
-from ..geometry import Points, grid_points
-from ..pipeline import DEFAULT_GRID
+from ...errors import InputError, first_line
+from ...geometry import Points, grid_points
+from ...pipeline import DEFAULT_GRID
 
 
 def read_points(text: str | None, file: str | None, grid: int | None) -> list[Any] | int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..manifest import Manifest
-from ..matches import Matches
-from ..recipe import Matching
-from .console import output, print_rows
+from ...manifest import Manifest
+from ...matches import Matches
+from ...recipe import Matching
+from ..console import output, print_rows
 
 SCHEMA_VERSION = 1
 

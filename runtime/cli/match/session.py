@@ -11,21 +11,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 from rich.progress import track
 
-from ..bundle import Bundle, build_command, find
-from ..engines import Device
-from ..errors import GeoAwareError, InputError, first_problem
-from ..features import FeatureMap
-from ..images import existing
-from ..manifest import Manifest
-from ..matcher import Matcher
-from ..matches import Matches
-from ..pipeline import Pipeline
-from ..recipe import Matching
-from .console import progress
-from .options import load_pipeline
+from ...bundle import Bundle, build_command, find
+from ...engines import Device
+from ...errors import GeoAwareError, InputError
+from ...features import FeatureMap
+from ...images import existing
+from ...manifest import Manifest
+from ...matcher import Matcher
+from ...matches import Matches
+from ...pipeline import Pipeline
+from ...recipe import Matching
+from ..console import progress
+from ..method import chosen_matching
+from ..options import load_pipeline
 from .points import on_image
 from .report import Picture, Result
 
@@ -47,7 +47,7 @@ class Session:
             _build_if_missing(bundle)
         started = time.perf_counter()
         opened = Bundle.open(bundle)
-        matching = _chosen(opened.manifest.recipe.matching, method)
+        matching = chosen_matching(opened.manifest.recipe.matching, method)
         pipeline = load_pipeline(opened, device)
         return cls(pipeline, matching, {"load": (time.perf_counter() - started) * 1000})
 
@@ -100,18 +100,6 @@ def _build_if_missing(bundle: str) -> None:
         command = [sys.executable, "-m", "geoaware.export", *build_command(bundle).split()[1:]]
         if subprocess.run(command, stdout=sys.stderr).returncode:
             raise GeoAwareError(f"bundle {bundle!r} could not be built; see above") from None
-
-
-def _chosen(own: Matching, asked: dict[str, Any]) -> Matching:
-    """The recipe's way to match with what the user asked for instead."""
-    given = {name: value for name, value in asked.items() if value is not None}
-    base = {} if given.get("method") == "argmax" else own.model_dump(exclude_none=True)
-    if "variant" in given and given["variant"] != own.variant and "window" not in given:
-        raise InputError(f"--variant {given['variant']} needs --window, which it gives a meaning")
-    try:
-        return Matching.model_validate(base | given)
-    except ValidationError as error:
-        raise InputError(first_problem(error)) from None
 
 
 def _filtered(matches: Matches, mutual: bool, min_similarity: float | None) -> Matches:

@@ -1,0 +1,46 @@
+"""The options that say how points are found, and what they make of a recipe's own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ..recipe import Matching
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--method", type=click.Choice(["argmax", "softargmax"]), help="Way to find (the recipe's)."
+    ),
+    click.option("--window", type=int, help="softargmax: cells beside (zeroed), across (cropped)."),
+    click.option("--temperature", type=float, help="softargmax: divides the similarities."),
+    click.option(
+        "--variant", type=click.Choice(["zeroed", "cropped"]), help="softargmax: what lies outside."
+    ),
+)
+
+
+def method_options(command: Command) -> Command:
+    """Add --method, --window, --temperature and --variant to a command."""
+    return reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), command)
+
+
+def chosen_matching(own: Matching, asked: dict[str, Any]) -> Matching:
+    """The recipe's way to match with what the user asked for instead."""
+    from pydantic import ValidationError
+
+    from ..errors import InputError, first_problem
+
+    given = {name: value for name, value in asked.items() if value is not None}
+    base = {} if given.get("method") == "argmax" else own.model_dump(exclude_none=True)
+    if "variant" in given and given["variant"] != own.variant and "window" not in given:
+        raise InputError(f"--variant {given['variant']} needs --window, which it gives a meaning")
+    try:
+        return type(own).model_validate(base | given)
+    except ValidationError as error:
+        raise InputError(first_problem(error)) from None
