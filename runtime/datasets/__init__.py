@@ -1,0 +1,117 @@
+"""Datasets of annotated image pairs: SPair-71k, PF-Pascal, PF-Willow, AP-10K."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+from ..errors import InputError
+from .pair import AnnotatedImage, Listing, Pair, Problem
+
+__all__ = ["DATASETS", "AnnotatedImage", "Listing", "Pair", "Problem", "Spec", "read", "root_of"]
+
+
+class Reader(Protocol):
+    """What a dataset's module has: `read`, and the layout and source it tells of."""
+
+    LAYOUT: str
+    SOURCE: str
+
+    def read(self, root: Path, split: str, setting: str) -> Listing:
+        """All pairs of a split, sorted by name."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A dataset's name, where it is looked for, and what can be asked of it.
+
+    folders: names it goes by under `$GEOAWARE_DATA`.
+    settings: variants of its pair lists, the default first; empty where there is one only.
+    protocol: the protocol its results are most often given in.
+    has_boxes: whether its annotations give the objects' boxes.
+    keypoint_tables: whether it is known which keypoints look alike and which change places in a
+        mirror (see `keypoints`).
+    """
+
+    title: str
+    module: str
+    folders: tuple[str, ...]
+    splits: tuple[str, ...]
+    settings: tuple[str, ...]
+    protocol: str
+    has_boxes: bool
+    keypoint_tables: bool
+
+
+DATASETS = {
+    "spair": Spec(
+        "SPair-71k", "spair", ("SPair-71k",), ("train", "val", "test"), ("large", "small"),
+        "box", has_boxes=True, keypoint_tables=True,
+    ),
+    "pf-pascal": Spec(
+        "PF-Pascal", "pf_pascal", ("PF-PASCAL", "PF-Pascal"), ("train", "val", "test"), (),
+        "image", has_boxes=False, keypoint_tables=False,
+    ),
+    "pf-willow": Spec(
+        "PF-Willow", "pf_willow", ("PF-WILLOW", "PF-Willow"), ("test",), (),
+        "keypoint-box", has_boxes=False, keypoint_tables=False,
+    ),
+    "ap10k": Spec(
+        "AP-10K", "ap10k", ("AP-10K", "ap-10k"), ("train", "val", "test"),
+        ("intra-species", "cross-species", "cross-family"), "box-strict",
+        has_boxes=True, keypoint_tables=True,
+    ),
+}  # fmt: skip
+
+
+def root_of(name: str, root: str | None) -> Path:
+    """The folder of a dataset: the one given, or under `$GEOAWARE_DATA`.
+
+    Raises InputError where there is none, with the layout it should have and how to get it.
+    """
+    spec = DATASETS[name]
+    if root:
+        if not Path(root).is_dir():
+            raise InputError(f"{root}: no such folder; {_how_to_get(name)}")
+        return Path(root)
+    data = os.environ.get("GEOAWARE_DATA")
+    if not data:
+        raise InputError(
+            f"{spec.title}: give its folder with --root, or set GEOAWARE_DATA to the folder "
+            f"that holds {spec.folders[0]}; {_how_to_get(name)}"
+        )
+    for folder in (*spec.folders, name):
+        if (found := Path(data) / folder).is_dir():
+            return found
+    raise InputError(
+        f"{Path(data) / spec.folders[0]}: no such folder; give another with --root, "
+        f"or get it: {_how_to_get(name)}"
+    )
+
+
+def read(name: str, root: Path, split: str, setting: str | None = None) -> Listing:
+    """All pairs of a dataset's split, sorted by name, and the problems of its annotations.
+
+    Raises InputError for a split or setting the dataset does not have and where a file that the
+    layout needs is missing, GeoAwareError for one that cannot be read.
+    """
+    spec = DATASETS[name]
+    if split not in spec.splits:
+        raise InputError(f"{spec.title} has no split {split!r}; it has {', '.join(spec.splits)}")
+    if setting is not None and setting not in spec.settings:
+        known = ", ".join(spec.settings) or "none"
+        raise InputError(f"{spec.title} has no setting {setting!r}; it has {known}")
+    return _module(name).read(root, split, setting or next(iter(spec.settings), ""))
+
+
+def _how_to_get(name: str) -> str:
+    module = _module(name)
+    return f"{module.LAYOUT} Get it: {module.SOURCE}"
+
+
+def _module(name: str) -> Reader:
+    module: Reader = import_module(f".{DATASETS[name].module}", __name__)
+    return module

@@ -1,0 +1,76 @@
+"""Annotated pairs: two images, and keypoints that mean the same in both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geometry import Points
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedImage:
+    """An image with K keypoints, in its own pixels (see `geometry`).
+
+    size: width and height in pixels.
+    points: (K, 2) float64, x and y; NaN where a keypoint is not visible.
+    visible: (K,) bool.
+    box: left, top, right, bottom of the object, where the dataset has one.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    points: Points
+    visible: NDArray[np.bool_]
+    box: Box | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two images of one category; row k of both sides is the keypoint ids[k].
+
+    name: unique in its dataset.
+    ids: the dataset's own numbers of the K keypoints visible in at least one of the images.
+    difficulty: the dataset's own fields, such as viewpoint or truncation, by name.
+    """
+
+    name: str
+    category: str
+    source: AnnotatedImage
+    target: AnnotatedImage
+    ids: tuple[int, ...]
+    difficulty: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def mutual(self) -> NDArray[np.bool_]:
+        """Which keypoints are visible in both images: (K,)."""
+        return self.source.visible & self.target.visible
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a dataset's files.
+
+    where: the file, and the pair or entry in it where there are several.
+    what: what is wrong with it.
+    """
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a dataset holds: the pairs that are in order, and what is wrong with the others.
+
+    skipped: how many pairs were left out because of the problems.
+    """
+
+    pairs: tuple[Pair, ...]
+    problems: tuple[Problem, ...] = ()
+    skipped: int = 0
