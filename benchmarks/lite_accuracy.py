@@ -1,7 +1,7 @@
 """PCK of the shipped `lite` bundle, and of plainer ways to use the same network.
 
-PF-Willow, all 900 pairs (reference: longer side of the target image), and SPair-71k-mini, 100
-pairs (reference: longer side of the target's box); distance <= alpha * reference, mean per image.
+PF-Willow, all 900 pairs, protocol `image`, and SPair-71k-mini, 100 pairs, protocol `box`; mean per
+image, from features in float32.
 Writes results/lite_accuracy.json.
 
     GEOAWARE_DATA=DIR python -m benchmarks.lite_accuracy
@@ -15,17 +15,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 from geoaware.runtime import FeatureMap, Frame, Pipeline
+from geoaware.runtime.datasets import Pair
+from geoaware.runtime.evaluation.outcome import Outcome
+from geoaware.runtime.evaluation.protocols import PROTOCOLS, Protocol
+from geoaware.runtime.evaluation.scores import score as compute
 from geoaware.runtime.images import load
 from geoaware.runtime.matcher import Matcher
 from geoaware.runtime.recipe import Matching, Recipe
 
-from . import pck
-from .pairs import Pair, data_folder, pf_willow, spair_mini
+from .pairs import data_folder, pf_willow, spair_mini
 from .pytorch import Normalisation, pytorch
 from .readme import accuracy_table
 from .record import save
@@ -38,7 +40,10 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 def main() -> None:
     """Measure every row on both datasets."""
     folder = data_folder()
-    datasets = {"PF-Willow": pf_willow(folder), "SPair-71k-mini": spair_mini(folder)}
+    datasets = {
+        "PF-Willow": (pf_willow(folder), PROTOCOLS["image"]),
+        "SPair-71k-mini": (spair_mini(folder), PROTOCOLS["box"]),
+    }
     late = ("block10", "block12", "block14")
     rows: dict[str, Callable[[], Predict]] = {
         "copy the coordinates": lambda: copy_coordinates,
@@ -50,7 +55,10 @@ def main() -> None:
         "lite, as it ships": lambda: shipped(None),
     }
     results = {
-        name: {dataset: score(make(), pairs, name) for dataset, pairs in datasets.items()}
+        name: {
+            dataset: score(make(), pairs, protocol, name)
+            for dataset, (pairs, protocol) in datasets.items()
+        }
         for name, make in rows.items()
     }
     bundle = Pipeline.load().bundle.manifest
@@ -64,10 +72,14 @@ def main() -> None:
     print(accuracy_table())
 
 
-def score(predict: Predict, pairs: Sequence[Pair], name: str = "") -> dict[str, float]:
+def score(
+    predict: Predict, pairs: Sequence[Pair], protocol: Protocol, name: str = ""
+) -> dict[str, float]:
     """PCK per image, in percent, by alpha."""
     progress = track(pairs, name, console=Console(stderr=True), transient=True)
-    return pck.per_image([pck.found(pair, predict(pair)) for pair in progress])
+    outcomes = [Outcome(pair, predict(pair), np.zeros(0, np.float32)) for pair in progress]
+    overall = compute(protocol, protocol.alphas, "", outcomes).overall
+    return {alpha: round(value, 2) for alpha, value in overall.per_image.items()}
 
 
 def shipped(matching: Matching | None) -> Predict:
@@ -76,10 +88,15 @@ def shipped(matching: Matching | None) -> Predict:
     extract = cache(pipeline.extract)
 
     def predict(pair: Pair) -> NDArray[np.float64]:
-        source, target = extract(pair.source), extract(pair.target)
-        return pipeline.match(source, target, pair.source_on(source.frame), matching).target
+        source, target = extract(pair.source.path), extract(pair.target.path)
+        return pipeline.match(source, target, asked(pair), matching).target
 
     return predict
+
+
+def asked(pair: Pair) -> NDArray[np.float64]:
+    """The source's keypoints that are visible in both images (K, 2)."""
+    return pair.source.points[pair.mutual]
 
 
 def plain(blocks: tuple[str, ...], normalisation: Normalisation | None) -> Predict:
@@ -102,16 +119,15 @@ def plain(blocks: tuple[str, ...], normalisation: Normalisation | None) -> Predi
         return FeatureMap(descriptors(image), Frame.fit("stretch", 512, *image.size), "plain")
 
     def predict(pair: Pair) -> NDArray[np.float64]:
-        source, target = extract(pair.source), extract(pair.target)
-        return Matcher(recipe.matching).match(source, target, pair.source_on(source.frame)).target
+        source, target = extract(pair.source.path), extract(pair.target.path)
+        return Matcher(recipe.matching).match(source, target, asked(pair)).target
 
     return predict
 
 
 def copy_coordinates(pair: Pair) -> NDArray[np.float64]:
     """The same place relative to the image's size: what knowing nothing gives."""
-    with Image.open(pair.source) as source, Image.open(pair.target) as target:
-        return pair.source_points * (np.array(target.size) / source.size)
+    return asked(pair) * (np.array(pair.target.size) / pair.source.size)
 
 
 if __name__ == "__main__":

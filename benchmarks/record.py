@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import subprocess
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from geoaware.runtime.machine import hardware, versions
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -20,8 +19,8 @@ def save(name: str, command: str, packages: tuple[str, ...], results: dict[str, 
         "command": command,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "hardware": {"cpu": _cpu(), "cores": os.cpu_count(), "machine": platform.machine()},
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
+        "hardware": hardware(),
+        "versions": versions(packages),
         "results": results,
     }
     path = RESULTS / f"{name}.json"
@@ -33,10 +32,3 @@ def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
-
-
-def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()

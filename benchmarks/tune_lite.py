@@ -23,15 +23,20 @@ from geoaware.export.backbones import efficientnet_lite, entry
 from geoaware.export.graphs import Fusion, Taps
 from geoaware.export.state_dict import read_state
 from geoaware.export.weights import resolve
-from geoaware.kernels.similarity import similarity_blocks
-from geoaware.kernels.softargmax import SoftArgmax, expected_cells
+from geoaware.kernels import SoftArgmax
 from geoaware.runtime import FeatureMap, Frame
+from geoaware.runtime.datasets import Pair
+from geoaware.runtime.evaluation.protocols import PROTOCOLS, reference_length
+from geoaware.runtime.evaluation.results import key
+from geoaware.runtime.evaluation.selection import images
 from geoaware.runtime.images import load, to_frame
+from geoaware.runtime.matcher import Matcher
 from geoaware.runtime.recipe import BackboneUse, FrameSpec, Matching, Recipe, Tap
 
-from . import pck
-from .pairs import Pair, animal_pose, data_folder
+from .pairs import animal_pose, data_folder
 from .record import save
+
+BOX = PROTOCOLS["box"]
 
 BLOCKS = ("block10", "block11", "block12", "block13", "block14")
 SIDES = (384, 448, 512, 576, 640)
@@ -100,11 +105,18 @@ def _score_side(
             used = [outputs[block].float() for block in weights]
             with torch.inference_mode():
                 maps[path] = FeatureMap(fusion(*used)[0].numpy(), frame, "tuning")
-        scores = [_score(pair, maps[pair.source], maps[pair.target], settings) for pair in pairs]
+        scores = [
+            _score(pair, maps[pair.source.path], maps[pair.target.path], settings) for pair in pairs
+        ]
         for setting, shares in zip(settings, np.stack(scores, axis=1), strict=True):
             matching = vars(setting) if setting else "argmax"
             row = {"side": side, "grid": recipe.grid, "weights": weights, "matching": matching}
-            yield row | {"pck": pck.per_image(shares)}
+            yield row | {"pck": _percent(shares.mean(axis=0))}
+
+
+def _percent(shares: np.ndarray) -> dict[str, float]:
+    percent = (100 * shares).round(2).tolist()
+    return dict(zip(map(key, BOX.alphas), percent, strict=True))
 
 
 def _all_taps(pairs: Sequence[Pair], side: int) -> dict[Any, Any]:
@@ -113,7 +125,7 @@ def _all_taps(pairs: Sequence[Pair], side: int) -> dict[Any, Any]:
     network = Taps(efficientnet_lite.load(read_state(weights.path), BLOCKS, side), torch.float32)
     spec = _recipe(side, {"block10": 1.0}).frame
     taps = {}
-    for path in track(sorted({p for pair in pairs for p in (pair.source, pair.target)}), str(side)):
+    for path in track(images(pairs), str(side)):
         image = load(path)
         with torch.inference_mode():
             outputs = network(torch.from_numpy(to_frame(image, spec, side)[None]))
@@ -126,17 +138,11 @@ def _score(
     pair: Pair, source: FeatureMap, target: FeatureMap, settings: Sequence[SoftArgmax | None]
 ) -> np.ndarray:
     """Shares of keypoints found, one row per setting, from similarities computed once."""
-    queries = source.at(source.cells(pair.source_on(source.frame)))
-    [(_, similarity)] = similarity_blocks(queries, target.descriptors)
-    peaks, width = similarity.argmax(axis=1), target.descriptors.shape[1]
-    rows = []
-    for setting in settings:
-        if setting is None:
-            cells = np.stack([peaks % width, peaks // width], axis=1)
-        else:
-            cells = expected_cells(similarity, peaks, width, setting)
-        rows.append(pck.found(pair, target.points(cells)))
-    return np.stack(rows)
+    points, truth = (side.points[pair.mutual] for side in (pair.source, pair.target))
+    found, _ = Matcher(Matching()).find(source, target, points, settings)
+    reference = reference_length(pair, BOX.reference)
+    distances = [np.linalg.norm(predicted - truth, axis=1) for predicted in found]
+    return np.stack([BOX.correct(each, reference, BOX.alphas).mean(axis=0) for each in distances])
 
 
 def _recipe(side: int, weights: dict[str, float]) -> Recipe:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import click
 
+from .compare import compare
+from .data import data
 from .doctor import doctor
+from .eval import evaluate
+from .extract import extract
 from .features import features
 from .group import OneLineErrors
 from .match import match
+from .store import store
+from .tune import tune
 
 
 @click.group(cls=OneLineErrors)
@@ -16,6 +22,5 @@ def georun() -> None:
     """Find the point on one object that means the same as a point on another."""
 
 
-georun.add_command(match)
-georun.add_command(features)
-georun.add_command(doctor)
+for command in (match, evaluate, compare, tune, extract, store, data, features, doctor):
+    georun.add_command(command)

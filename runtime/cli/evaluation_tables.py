@@ -1,0 +1,80 @@
+"""Results of evaluations, and comparisons of them, as tables for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from .console import output
+
+if TYPE_CHECKING:
+    from ..evaluation.comparison import Comparison
+    from ..evaluation.report.document import Table
+    from ..evaluation.results import ProtocolResult, Results
+
+OVERALL = ("alpha", "per image", "95 % interval", "median", "per keypoint", "category mean")
+
+
+def print_results(results: Results) -> None:
+    """Print PCK in percent by every protocol, and by category by the first, on stdout."""
+    from ..evaluation.report import run_facts, tables
+
+    dataset = run_facts.dataset_name(results.dataset)
+    _print_line(f"{dataset}: {run_facts.bundle_names(results)}, {results.dataset.pairs:,} pairs")
+    for result in results.protocols.values():
+        title = f"{dataset}, protocol {result.name}: {result.formula}"
+        _print_table(title, tables.overall(result).only(OVERALL))
+        _print_subset(result)
+    first = next(iter(results.protocols.values()))
+    categories = tables.categories(first)
+    columns = [name for name in categories.columns if not name.startswith("per keypoint")]
+    title = f"{dataset}, protocol {first.name}, per image by category"
+    _print_table(title, categories.only(columns))
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print how runs stand on their common pairs, and by category, on stdout."""
+    from ..evaluation.report import comparison_document, tables
+    from ..evaluation.results import key
+
+    _print_table(
+        f"{comparison.dataset}, protocol {comparison.protocol}: {comparison.formula}; "
+        f"{comparison.overall.pairs:,} common pairs",
+        comparison_document.overall(comparison),
+    )
+    for note in comparison_document.notes(comparison):
+        _print_line(note)
+    alpha = key(tables.middle(comparison.alphas))
+    categories = comparison_document.categories(comparison, alpha)
+    _print_table(f"{comparison.dataset}: {categories.title}", categories)
+
+
+def _print_subset(result: ProtocolResult) -> None:
+    from ..evaluation.report import tables
+
+    part = result.geometry_aware
+    if part is None:
+        return
+    pck = ", ".join(f"{value:.1f} @{alpha}" for alpha, value in part.scores.per_image.items())
+    _print_line(f"geometry-aware subset, {tables.coverage(part)}: {pck} per image")
+
+
+def _print_table(title: str, table: Table) -> None:
+    """Print a table; one that is wider than the terminal is not cut."""
+    from rich.measure import Measurement
+    from rich.table import Table as RichTable
+
+    shown = RichTable()
+    for number, column in enumerate(table.columns):
+        justify: Literal["left", "right"] = "left" if number < table.words else "right"
+        shown.add_column(column, justify=justify, no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*row)
+    console = output()
+    unlimited = console.options.update(max_width=10_000)
+    _print_line(title)
+    console.width = max(console.width, Measurement.get(console, unlimited, shown).maximum)
+    console.print(shown)
+
+
+def _print_line(text: str) -> None:
+    output().print(text, soft_wrap=True)

@@ -1,0 +1,125 @@
+"""`georun extract`: the features of many images, into the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .inputs import (
+    DATASET_NAMES,
+    int8_option,
+    root_option,
+    setting_option,
+    store_option,
+    workers_option,
+)
+from .options import bundle_option, device_option
+
+if TYPE_CHECKING:
+    from ..datasets import Pair, Problem
+    from ..engines import Device
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+@click.command()
+@click.argument("images", metavar="DIR|DATASET")
+@bundle_option
+@click.option("--mirrored", is_flag=True, help="The images' mirror images too.")
+@root_option
+@click.option("--split", help="Only a dataset's train, val or test images (all there are).")
+@setting_option
+@store_option
+@int8_option
+@device_option
+@workers_option
+def extract(
+    images: str,
+    bundle: str | None,
+    mirrored: bool,
+    root: str | None,
+    split: str | None,
+    setting: str | None,
+    store: str | None,
+    int8: bool,
+    device: Device,
+    workers: int | None,
+) -> None:
+    """Put the features of all images of a folder or a dataset into the store.
+
+    Images that are there already are checked and kept, so an interrupted run goes on.
+    """
+    from ..bundle import Bundle
+    from ..engines import choose_device
+    from ..errors import GeoAwareError
+    from ..evaluation.features import ensure
+    from ..parallel import default_workers
+    from ..store import FeatureStore, default_root
+    from .watch import Bars
+
+    opened, chosen = Bundle.open(bundle), choose_device(device)
+    if images in DATASET_NAMES:
+        paths = _of_dataset(images, root, split, setting)
+    elif root or split or setting:
+        raise click.UsageError("--root, --split and --setting belong to a dataset")
+    else:
+        paths = _of_folder(Path(images))
+    folder = Path(store) if store else default_root()
+    features = FeatureStore(folder, opened.manifest.hash(), "int8" if int8 else "float16")
+    failed: dict[Path, str] = {}
+    for turned in (False, True) if mirrored else (False,):
+        workers = workers or default_workers()
+        done = ensure(paths, opened, features, turned, chosen, workers, Bars())
+        failed |= done.failed
+        what = "mirrored images" if turned else "images"
+        click.echo(f"{what}: {done.extracted} extracted, {done.from_store} in the store already")
+    for path, problem in sorted(failed.items()):
+        click.echo(problem if str(path) in problem else f"{path}: {problem}", err=True)
+    if failed:
+        raise GeoAwareError(f"{len(failed)} of {len(paths)} images cannot be read; see above")
+
+
+def _of_folder(folder: Path) -> list[Path]:
+    """The images below a folder, hidden ones left out, sorted."""
+    from ..errors import InputError
+
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, and no dataset: {', '.join(DATASET_NAMES)}")
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not found:
+        raise InputError(f"{folder}: holds no image")
+    return found
+
+
+def _of_dataset(name: str, root: str | None, split: str | None, setting: str | None) -> list[Path]:
+    """The images of a dataset's pairs, of all splits and settings that are there."""
+    from ..datasets import DATASETS, read, root_of
+    from ..errors import InputError
+    from ..evaluation.selection import images
+    from .watch import Bars
+
+    folder = root_of(name, root)
+    pairs: list[Pair] = []
+    problems: dict[Problem, None] = {}
+    missing: InputError | None = None
+    for each_split in (split,) if split else DATASETS[name].splits:
+        for each in (setting,) if setting else DATASETS[name].settings or (None,):
+            try:
+                listing = read(name, folder, each_split, each)
+            except InputError as error:
+                missing = error
+                continue
+            pairs += listing.pairs
+            problems |= dict.fromkeys(listing.problems)
+    if missing and not pairs:
+        raise missing
+    if problems:
+        Bars().problems(list(problems))
+    return images(pairs)

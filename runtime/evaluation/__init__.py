@@ -1,0 +1,1 @@
+"""Evaluation: pairs scored from stored features, by named protocols."""

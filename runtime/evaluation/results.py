@@ -1,0 +1,150 @@
+"""The schema of results.json: every number of a run, and what it took to get it.
+
+Shares are in percent. Alphas are keys such as "0.10".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ..manifest import WeightsRecord
+from ..recipe import Matching
+
+ByAlpha = dict[str, float]
+
+
+class Record(BaseModel):
+    """A part of the results; newer files may hold more than this version knows."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Spread(Record):
+    """How PCK per image is spread over the pairs.
+
+    std is over pairs, not of the mean. low and high are the ends of the 95 % bootstrap interval
+    of the mean.
+    """
+
+    mean: float
+    std: float
+    median: float
+    q25: float
+    q75: float
+    low: float
+    high: float
+
+
+class Scores(Record):
+    """PCK of some of the pairs, averaged in both ways.
+
+    per_image: mean over a pair's keypoints, then over pairs. per_keypoint: over all keypoints.
+    """
+
+    pairs: int
+    keypoints: int
+    per_image: ByAlpha
+    per_keypoint: ByAlpha
+
+
+class Subset(Record):
+    """PCK on some of the keypoints, and the share of pairs and keypoints it covers."""
+
+    pairs_share: float
+    keypoints_share: float
+    scores: Scores
+
+
+class ProtocolResult(Record):
+    """Every number of one protocol.
+
+    category_mean: mean over categories of their PCK per image.
+    by: for each of the dataset's difficulty fields, scores by the field's value.
+    keypoints: per category, scores by keypoint id.
+    """
+
+    name: str
+    formula: str
+    used_by: str
+    alphas: tuple[float, ...]
+    overall: Scores
+    spread: dict[str, Spread]
+    category_mean: ByAlpha
+    categories: dict[str, Scores]
+    geometry_aware: Subset | None = None
+    mutual: Subset | None = None
+    by: dict[str, dict[str, Scores]] = {}
+    keypoints: dict[str, dict[str, Scores]] = {}
+
+
+class DatasetRecord(Record):
+    """What was evaluated on.
+
+    fingerprint: changes with the pairs, their annotations, or the images' content.
+    skipped: pairs left out because of `problems`; the problems listed are the first 100.
+    """
+
+    name: str
+    title: str
+    split: str
+    setting: str
+    selection: dict[str, Any]
+    fingerprint: str
+    pairs: int
+    images: int
+    keypoints: int
+    skipped: int
+    problems: list[str]
+
+
+class BundleRecord(Record):
+    """A bundle that made descriptors, and its weight in an ensemble."""
+
+    name: str
+    hash: str
+    precision: str
+    weight: float
+    weights: tuple[WeightsRecord, ...]
+
+
+class MethodRecord(Record):
+    """How points were found.
+
+    matching: by what. ensemble_grid: cells along the reference grid's sides, for several bundles.
+    """
+
+    matching: Matching
+    ensemble_grid: int | None
+    pose_alignment: Literal["mutual", "mask"] | None
+    mirrored_pairs: int
+
+
+class FeaturesRecord(Record):
+    """Where descriptors came from: how many were extracted, how many were in the store."""
+
+    stored_as: Literal["float16", "int8"]
+    extracted: int
+    from_store: int
+
+
+class Results(Record):
+    """The whole of results.json."""
+
+    schema_version: Literal[1] = 1
+    date: str
+    dataset: DatasetRecord
+    bundles: tuple[BundleRecord, ...]
+    method: MethodRecord
+    features: FeaturesRecord
+    protocols: dict[str, ProtocolResult]
+    durations_s: dict[str, float]
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+
+
+def key(alpha: float) -> str:
+    """An alpha as the results name it: at least two decimals."""
+    text = f"{alpha:.10f}".rstrip("0")
+    return text + "0" * max(0, 2 - len(text.partition(".")[2]))

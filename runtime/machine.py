@@ -1,0 +1,36 @@
+"""The machine and the software that a number was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores, architecture."""
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "machine": platform.machine()}
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of Python and of installed packages; "missing" where one is not."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")

@@ -1,0 +1,230 @@
+"""`georun eval`, as its user has it: numbers, files, the store, interruption, bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from geoaware.runtime.cli import georun
+
+MINI = "SPair-71k-mini"
+
+
+@pytest.fixture
+def root(data: Path) -> Path:
+    return data / MINI
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(georun, [str(each) for each in arguments])
+
+
+def results(*arguments: object) -> dict[str, Any]:
+    done = run("eval", *arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def numbers(content: dict[str, Any]) -> dict[str, Any]:
+    """What must not change from run to run: all but dates, durations and where features were."""
+    return {name: content[name] for name in ("dataset", "bundles", "method", "protocols")}
+
+
+def test_pck_on_real_pairs_with_the_protocol_named(root: Path):
+    done = run("eval", "spair", "--root", root)
+    assert done.exit_code == 0, done.output
+    assert "45.3" in done.stdout
+    assert "distance <= alpha x longer side" in " ".join(done.stdout.split())
+    assert "features: 25 extracted, 0 from the store" in done.stderr
+
+
+def test_a_second_run_takes_features_from_the_store_and_says_so(root: Path):
+    first = results("spair", "--root", root)
+    second = results("spair", "--root", root)
+    assert first["features"] == {"stored_as": "float16", "extracted": 25, "from_store": 0}
+    assert second["features"] == {"stored_as": "float16", "extracted": 0, "from_store": 25}
+    assert numbers(first) == numbers(second)
+
+
+def test_every_protocol_from_one_run(root: Path):
+    content = results("spair", "--root", root, "--protocol", "all", "--limit", 10)
+    assert list(content["protocols"]) == [
+        "box", "box-strict", "image", "image-strict", "keypoint-box",
+    ]  # fmt: skip
+    chosen = results("spair", "--root", root, "--alpha", 0.1, "--alpha", 0.3, "--limit", 10)
+    assert chosen["protocols"]["box"]["alphas"] == [0.1, 0.3]
+
+
+def test_results_do_not_depend_on_the_number_of_workers(root: Path):
+    options = "spair", "--root", root, "--pose-alignment", "mutual", "--mutual", "--limit", 20
+    assert numbers(results(*options, "--workers", 1)) == numbers(results(*options, "--workers", 4))
+
+
+def test_an_ensemble_of_lite_with_itself_is_lite(root: Path):
+    one = results("spair", "--root", root)
+    two = results(
+        "spair", "--root", root, "--bundle", "lite", "--bundle", "lite", "--weights", "0.25,0.75"
+    )
+    assert two["protocols"]["box"]["overall"] == one["protocols"]["box"]["overall"]
+    assert [each["weight"] for each in two["bundles"]] == [0.25, 0.75]
+
+
+def test_int8_costs_less_than_half_a_point(root: Path):
+    half = results("spair", "--root", root)["protocols"]["box"]["overall"]["per_keypoint"]
+    int8 = results("spair", "--root", root, "--int8")["protocols"]["box"]["overall"]["per_keypoint"]
+    for alpha in half:
+        assert abs(half[alpha] - int8[alpha]) < 0.5
+
+
+def test_a_run_leaves_tables_and_reports(root: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    done = run(
+        "eval", "spair", "--root", root, "--out", out, "--geo-aware", "--per-keypoint", "--mutual"
+    )
+    assert done.exit_code == 0, done.output
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "results.json", "per_pair.csv", "per_keypoint.csv", "report.md", "report.html",
+    }  # fmt: skip
+    content = json.loads((out / "results.json").read_text("utf-8"))
+    with (out / "per_keypoint.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == content["dataset"]["keypoints"] == 1034
+    pooled = 100 * np.mean([int(row["box@0.10"]) for row in rows])
+    scores = content["protocols"]["box"]["overall"]
+    assert scores["per_keypoint"]["0.10"] == pytest.approx(pooled, abs=1e-5)
+    with (out / "per_pair.csv").open(newline="") as file:
+        shares = [float(row["box@0.10"]) for row in csv.DictReader(file)]
+    assert scores["per_image"]["0.10"] == pytest.approx(100 * np.mean(shares), abs=1e-5)
+    subset = content["protocols"]["box"]["geometry_aware"]
+    assert 0 < subset["keypoints_share"] < 100
+    assert content["protocols"]["box"]["mutual"]["scores"]["keypoints"] < 1034
+    assert set(content["protocols"]["box"]["keypoints"]) == {"cat", "cow", "dog", "horse", "sheep"}
+
+
+def test_an_interrupted_run_resumes_to_the_same_results(root: Path, tmp_path: Path):
+    options = ["spair", "--root", root, "--pose-alignment", "mutual", "--mutual"]
+    whole = results(*options, "--out", tmp_path / "whole")
+
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "geoaware.runtime", "eval", *map(str, options), "--out", out]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kept = out / "outcomes.jsonl"
+    while not (kept.exists() and kept.read_bytes().count(b"\n") > 20):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "results.json").exists()
+    with kept.open("ab") as file:
+        file.write(b'{"pair": "cut sho')
+
+    other = run("eval", *options, "--method", "argmax", "--out", out, "--resume")
+    assert other.exit_code == 1
+    assert "belongs to a run with other pairs, bundles or options" in other.stderr
+
+    done = run("eval", *options, "--out", out, "--resume", "--json")
+    assert done.exit_code == 0, done.output
+    assert "of 100 pairs are done already" in done.stderr
+    assert numbers(json.loads(done.stdout)) == numbers(whole)
+    for name in ("per_pair.csv", "per_keypoint.csv"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not kept.exists()
+
+
+@pytest.fixture
+def copy(root: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(root, tmp_path / "spair"))
+
+
+def test_wrong_annotations_are_listed_and_their_pairs_skipped_and_counted(copy: Path):
+    [first, second, *_] = sorted((copy / "PairAnnotation" / "test").iterdir())
+    first.write_text("{", "utf-8")
+    second.unlink()
+    broken = next((copy / "JPEGImages" / "sheep").iterdir())
+    broken.write_bytes(broken.read_bytes()[:3000])  # opens, and ends too soon
+    content = results("spair", "--root", copy)
+    assert content["dataset"]["pairs"] + content["dataset"]["skipped"] == 100
+    listed = " ".join(content["dataset"]["problems"])
+    for path in (first, second, broken):
+        assert path.name in listed
+
+    strict = run("eval", "spair", "--root", copy, "--strict")
+    assert strict.exit_code == 1
+    assert first.name in strict.stderr
+    assert strict.stderr.splitlines()[-1].startswith("georun: error: 2 problems")
+
+
+def test_masks_choose_the_pose(root: Path, tmp_path: Path):
+    masks = tmp_path / "masks"
+    for path in (root / "JPEGImages").rglob("*.jpg"):
+        annotation = root / "ImageAnnotation" / path.parent.name / f"{path.stem}.json"
+        with Image.open(path) as image:
+            mask = Image.new("L", image.size)
+        mask.paste(255, json.loads(annotation.read_text())["bndbox"])
+        target = (masks / path.relative_to(root)).with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mask.save(target)
+    options = "spair", "--root", root, "--limit", 10, "--pose-alignment", "mask"
+    content = results(*options, "--masks", masks)
+    assert content["method"]["pose_alignment"] == "mask"
+    assert 0 < content["method"]["mirrored_pairs"] < 10
+
+    target.unlink()
+    missing = run("eval", *options[:3], *options[5:], "--masks", masks)
+    assert missing.exit_code == 2
+    assert target.name in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["spair", "--protocol", "pck"], "protocol 'pck' is none of box"),
+        (["pf-willow", "--protocol", "box"], "PF-Willow has none"),
+        (["spair", "--alpha", "-1"], "--alpha -1.0 must be above 0"),
+        (["spair", "--split", "tests"], "no split 'tests'; it has train, val, test"),
+        (["spair", "--setting", "medium"], "no setting 'medium'"),
+        (["spair", "--categories", "unicorn"], "no pair of category 'unicorn'"),
+        (["spair", "--bundle", "nowhere"], "bundle 'nowhere' is not built"),
+        (["spair", "--weights", "1,2"], "2 weights for 1 bundles"),
+        (["spair", "--weights", "one"], "are not numbers"),
+        (["spair", "--resume"], "--resume needs the --out"),
+        (["spair", "--pose-alignment", "mask"], "belong together"),
+        (["spair", "--window", "4"], "window 4 must be odd"),
+        (["pf-willow", "--geo-aware"], "no table of look-alike keypoints"),
+        (["pf-willow", "--pose-alignment", "mutual"], "no table of which keypoints"),
+        (["spair", "--device", "cuda"], "no engine in this version"),
+        (["spair", "--root", "/nowhere"], "/nowhere: no such folder"),
+    ],
+)
+def test_bad_input_is_one_line(data: Path, arguments: list[str], message: str):
+    name = {"spair": MINI, "pf-willow": "PF-WILLOW"}[arguments[0]]
+    root = [] if "--root" in arguments else ["--root", str(data / name)]
+    done = run("eval", *arguments, *root)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("georun: error:")]
+    assert line == done.stderr.splitlines()[-1]
+
+
+def test_a_dataset_that_is_not_there_is_told_how_to_get(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("GEOAWARE_DATA", str(tmp_path))
+    done = run("eval", "spair")
+    assert done.exit_code == 2
+    assert "SPair-71k: no such folder" in done.stderr
+    assert "PairAnnotation" in done.stderr
+    assert "http" in done.stderr
+    monkeypatch.delenv("GEOAWARE_DATA")
+    assert "--root, or set GEOAWARE_DATA" in run("eval", "pf-willow").stderr
