@@ -1,0 +1,142 @@
+"""AP-10K: images of animals, and the lists of pairs that `ap10k_benchmark` draws from them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import GeoAwareError, InputError
+from .coco import Animal, animals
+from .inspector import Inspector
+from .pair import AnnotatedImage, Listing, Pair
+
+LAYOUT = "AP-10K is a folder with annotations/ap10k-{train,val,test}-split1.json and data/*.jpg."
+SOURCE = "https://github.com/AlexTheBad/AP-10K"
+
+SETTINGS = {
+    "intra-species": ("train", "val", "test"),
+    "cross-species": ("val", "test"),
+    "cross-family": ("val", "test"),
+}
+"""The settings of the benchmark, and the splits each has."""
+
+COLUMNS = ("source", "target", "category")
+
+
+def read(root: Path, split: str, setting: str) -> Listing:
+    """All pairs of a split; the category is the species, the family, or `all`, by setting.
+
+    Raises InputError where the setting has no such split or a file is missing, GeoAwareError for
+    a list or an annotation file that is damaged.
+    """
+    if split not in SETTINGS[setting]:
+        has = ", ".join(SETTINGS[setting])
+        raise InputError(f"AP-10K has no {split} split in setting {setting}; it has {has}")
+    path = pair_list(root, setting, split)
+    rows = list(_rows(path, root))
+    inspector = Inspector()
+    images = _Images(root, inspector)
+    for number, (source, target, category) in rows:
+        found = images.both(f"{path}, line {number}", source, target)
+        inspector.add(_pair(images, found, category) if found else None)
+    return inspector.listing()
+
+
+def pair_list(root: Path, setting: str, split: str) -> Path:
+    """Where a list of pairs stands: file names of images, and the pair's category."""
+    return root / "correspondence" / f"{setting}-{split}.csv"
+
+
+def annotation_files(root: Path) -> list[Path]:
+    """The annotation files of a dataset: those of split 1, or all there are.
+
+    The other splits hold the same images, divided in another way. Files may also lie in the
+    dataset's folder itself. Raises InputError where there is none, or one of split 1 is missing.
+    """
+    official = [
+        root / "annotations" / f"ap10k-{split}-split1.json" for split in ("train", "val", "test")
+    ]
+    missing = [path for path in official if not path.is_file()]
+    if not missing:
+        return official
+    if len(missing) < len(official):
+        raise InputError(f"{missing[0]}: no such file; {LAYOUT} Get it: {SOURCE}")
+    for folder in (root / "annotations", root):
+        if files := sorted(folder.glob("[!.]*.json")):
+            return files
+    raise InputError(f"{root}: holds no annotations; {LAYOUT} Get it: {SOURCE}")
+
+
+def _rows(path: Path, root: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
+    """The lines of a list of pairs with their numbers."""
+    again = f"georun data prepare ap10k --root {root}"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = csv.reader(file, strict=True)
+            if tuple(next(lines, ())) != COLUMNS:
+                raise ValueError
+            for source, target, category in lines:
+                yield lines.line_num, (source, target, category)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run: {again}") from None
+    except OSError as error:
+        raise GeoAwareError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, csv.Error):
+        raise GeoAwareError(
+            f"{path}: is no list of {', '.join(COLUMNS)}; remove it and run: {again}"
+        ) from None
+
+
+class _Images:
+    """The dataset's images, each held against its file once, however many pairs it is in."""
+
+    def __init__(self, root: Path, inspector: Inspector) -> None:
+        data = root / "data"
+        self._folder = data if data.is_dir() else root
+        self._inspector = inspector
+        self._animals = {each.file_name: each for each in animals(annotation_files(root))}
+        self._checked: dict[str, AnnotatedImage | None] = {}
+        self._parts: dict[tuple[str, tuple[int, ...]], AnnotatedImage] = {}
+
+    def both(self, where: str, source: str, target: str) -> tuple[Animal, Animal] | None:
+        """The animals of a pair; None, and problems noted, where an image is not in order."""
+        found = [self._animals.get(name) for name in (source, target)]
+        for name, animal in zip((source, target), found, strict=True):
+            if animal is None:
+                self._inspector.problem(where, f"{name!r} is no annotated image of one animal")
+        checked = [self._check(animal) for animal in found if animal]
+        if None in checked or None in found:
+            return None
+        first, second = (animal for animal in found if animal)
+        return first, second
+
+    def part(self, animal: Animal, ids: tuple[int, ...]) -> AnnotatedImage:
+        """An image in order with some of its keypoints; pairs of the same ones share it."""
+        key = animal.file_name, ids
+        if key not in self._parts:
+            whole = self._checked[animal.file_name]
+            assert whole
+            rows = list(ids)
+            self._parts[key] = replace(
+                whole, points=whole.points[rows], visible=whole.visible[rows]
+            )
+        return self._parts[key]
+
+    def _check(self, animal: Animal) -> AnnotatedImage | None:
+        name = animal.file_name
+        if name not in self._checked:
+            self._checked[name] = self._inspector.annotated(
+                animal.annotation, self._folder / name, animal.points, animal.box, animal.size
+            )
+        return self._checked[name]
+
+
+def _pair(images: _Images, found: tuple[Animal, Animal], category: str) -> Pair:
+    source, target = found
+    ids = tuple(np.flatnonzero(source.visibility | target.visibility).tolist())
+    name = f"{Path(source.file_name).stem}-{Path(target.file_name).stem}"
+    return Pair(name, category, images.part(source, ids), images.part(target, ids), ids)
