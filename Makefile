@@ -4,10 +4,10 @@ PIP = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO = .venv/demo/bin
 TEST = .venv/test/bin
 
-.PHONY: help demo test slow lint types lite bench clean installed
+.PHONY: help demo test slow lint types lite bench eval-willow clean installed
 
 help: ## list these targets
-	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: ## match two photographs with the base install, draw demo.png
 	rm -rf .venv/demo
@@ -40,6 +40,9 @@ lite: installed ## rebuild the bundle that ships with the package
 bench: installed ## accuracy and speed of lite, into benchmarks/results
 	$(TEST)/python -m benchmarks.lite_accuracy
 	$(TEST)/python -m benchmarks.lite_speed
+
+eval-willow: installed ## all of PF-Willow with lite: the committed numbers again?
+	$(TEST)/python -m benchmarks.eval_willow
 
 clean: ## remove environments and caches
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

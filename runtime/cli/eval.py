@@ -68,6 +68,7 @@ def evaluate(
     from ..evaluation.run import Method, Scoring
     from ..evaluation.run import evaluate as run
     from ..matcher import Matcher
+    from .command_line import typed
     from .outputs import alphas_of, folder_of
     from .watch import Bars
 
@@ -80,7 +81,7 @@ def evaluate(
     inputs, weights = inputs_of(dataset, split, options)
     matching = chosen_matching(inputs.bundles[0].manifest.recipe.matching, options)
     method = Method(Matcher(matching, weights), mutual, alignment, Path(masks) if masks else None)
-    results, outcomes = run(inputs, method, scoring, Bars(), folder, resume)
+    results, outcomes = run(inputs, method, scoring, Bars(), folder, resume, typed())
     _say_where_features_came_from(results)
     if folder:
         with Bars().stage("report", 1):

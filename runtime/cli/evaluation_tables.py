@@ -23,7 +23,7 @@ def print_results(results: Results) -> None:
     for result in results.protocols.values():
         title = f"{dataset}, protocol {result.name}: {result.formula}"
         _print_table(title, tables.overall(result).only(OVERALL))
-        _print_subset(result)
+        _print_subsets(result)
     first = next(iter(results.protocols.values()))
     categories = tables.categories(first)
     columns = [name for name in categories.columns if not name.startswith("per keypoint")]
@@ -48,14 +48,14 @@ def print_comparison(comparison: Comparison) -> None:
     _print_table(f"{comparison.dataset}: {categories.title}", categories)
 
 
-def _print_subset(result: ProtocolResult) -> None:
+def _print_subsets(result: ProtocolResult) -> None:
     from ..evaluation.report import tables
 
-    part = result.geometry_aware
-    if part is None:
-        return
-    pck = ", ".join(f"{value:.1f} @{alpha}" for alpha, value in part.scores.per_image.items())
-    _print_line(f"geometry-aware subset, {tables.coverage(part)}: {pck} per image")
+    named = {"geometry-aware subset": result.geometry_aware, "mutual neighbours": result.mutual}
+    for name, part in named.items():
+        if part:
+            pck = (f"{value:.1f} @{alpha}" for alpha, value in part.scores.per_image.items())
+            _print_line(f"{name}, {tables.coverage(part)}: {', '.join(pck)} per image")
 
 
 def _print_table(title: str, table: Table) -> None:

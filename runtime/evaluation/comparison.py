@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import GeoAwareError, InputError
 from .report.reading import PairScores, read_pairs, read_results
-from .report.run_facts import bundle_names, dataset_name
+from .report.run_facts import bundle_names, dataset_name, matching
 from .results import Results, key
 from .statistics import bootstrap_means, interval
 
@@ -57,6 +57,7 @@ class ComparedRun:
 
     name: str
     bundles: str
+    method: str
     fingerprint: str
     left_out: int
 
@@ -119,7 +120,13 @@ def compare(
 
 
 def _compared(name: str, results: Results, left_out: int) -> ComparedRun:
-    return ComparedRun(name, bundle_names(results), results.dataset.fingerprint, left_out)
+    return ComparedRun(
+        name,
+        bundle_names(results),
+        matching(results.method.matching),
+        results.dataset.fingerprint,
+        left_out,
+    )
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

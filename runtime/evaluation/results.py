@@ -130,9 +130,10 @@ class FeaturesRecord(Record):
 
 
 class Results(Record):
-    """The whole of results.json."""
+    """The whole of results.json. command: what was typed; empty where nothing was."""
 
     schema_version: Literal[1] = 1
+    command: str
     date: str
     dataset: DatasetRecord
     bundles: tuple[BundleRecord, ...]

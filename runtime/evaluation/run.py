@@ -69,11 +69,13 @@ def evaluate(
     watch: Watch,
     folder: Path | None = None,
     resume: bool = False,
+    command: str = "",
 ) -> tuple[Results, list[Outcome]]:
     """Find the keypoints of every pair and score them; outcomes come in the pairs' order.
 
     folder: where outcomes are kept while the run goes on; `resume` takes up those of a run that
         was interrupted.
+    command: what was typed, for the record.
 
     Raises InputError for what cannot be asked of the dataset, GeoAwareError where the run fails.
     """
@@ -115,6 +117,7 @@ def evaluate(
         "scoring": time.perf_counter() - found,
     }
     results = Results(
+        command=command,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         dataset=_dataset(inputs, material),
         bundles=_bundles(inputs, method),

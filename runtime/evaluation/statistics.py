@@ -6,8 +6,6 @@ narrower than a new set of images would have it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,13 +13,14 @@ RESAMPLES = 2000
 LEVEL = 95
 
 _SEED = 0
-_BLOCK = 4_000_000  # draws at a time, to bound memory
 
 
 def bootstrap_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Means (RESAMPLES, A) of resampled rows (N, A); the same resamples on every call."""
-    means = [draws @ values / len(values) for draws in _draws(len(values))]
-    return np.concatenate(means)
+    generator = np.random.default_rng(_SEED)
+    count = len(values)
+    draws = (generator.integers(0, count, count) for _ in range(RESAMPLES))
+    return np.array([np.bincount(drawn, minlength=count) @ values for drawn in draws]) / count
 
 
 def interval(means: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -29,12 +28,3 @@ def interval(means: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     tail = (100 - LEVEL) / 2
     low, high = np.percentile(means, [tail, 100 - tail], axis=0)
     return low, high
-
-
-def _draws(count: int) -> Iterator[NDArray[np.float64]]:
-    """How often each of `count` rows is drawn, some resamples at a time: (resamples, count)."""
-    generator = np.random.default_rng(_SEED)
-    step = max(1, _BLOCK // count)
-    for start in range(0, RESAMPLES, step):
-        resamples = min(step, RESAMPLES - start)
-        yield generator.multinomial(count, np.full(count, 1 / count), resamples).astype(np.float64)

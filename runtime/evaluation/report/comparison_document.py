@@ -74,9 +74,11 @@ def notes(comparison: Comparison) -> Iterator[str]:
 def runs(comparison: Comparison) -> Table:
     """What the runs are."""
     rows = tuple(
-        (run.name, run.bundles, run.fingerprint, f"{run.left_out:,}") for run in comparison.runs
+        (run.name, run.bundles, run.method, run.fingerprint, f"{run.left_out:,}")
+        for run in comparison.runs
     )
-    return Table("What was run", ("run", "bundles", "fingerprint", "pairs left out"), rows, words=3)
+    columns = ("run", "bundles", "method", "fingerprint", "pairs left out")
+    return Table("What was run", columns, rows, words=4)
 
 
 def overall(comparison: Comparison) -> Table:

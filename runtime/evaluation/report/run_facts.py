@@ -38,11 +38,12 @@ def _run(results: Results) -> Table:
         "skipped pairs": f"{dataset.skipped:,}",
         "fingerprint": dataset.fingerprint,
         "bundles": bundle_names(results),
-        "method": _matching(method.matching),
+        "method": matching(method.matching),
         "ensemble grid": f"{method.ensemble_grid or ''}",
         "pose alignment": _pose_alignment(method),
         "features": f"stored as {features.stored_as}; {features.extracted:,} extracted, "
         f"{features.from_store:,} from the store",
+        "command": results.command,
         "date": results.date,
         "hardware": _listed(results.hardware),
         "versions": _listed(results.versions),
@@ -79,9 +80,10 @@ def _problems(dataset: DatasetRecord) -> Table:
     return Table(title, ("problem",), tuple(rows), folded=True)
 
 
-def _matching(matching: Matching) -> str:
-    settings = matching.model_dump(exclude_none=True, exclude={"method"})
-    return ", ".join((matching.method, *(f"{name} {value}" for name, value in settings.items())))
+def matching(used: Matching) -> str:
+    """A way to match, in words."""
+    settings = used.model_dump(exclude_none=True, exclude={"method"})
+    return ", ".join((used.method, *(f"{name} {value}" for name, value in settings.items())))
 
 
 def _pose_alignment(method: MethodRecord) -> str:

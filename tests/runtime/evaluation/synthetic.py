@@ -96,6 +96,7 @@ def results(
     )
     rules = [PROTOCOLS[name] for name in protocols]
     return Results(
+        command="georun eval spair",
         date="2025-01-02T03:04:05+00:00",
         dataset=DatasetRecord(
             name="spair",
