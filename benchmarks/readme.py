@@ -1,4 +1,4 @@
-"""The README's tables, made from the committed result files: `python -m benchmarks.readme`."""
+"""The documents' tables, made from the committed result files: `python -m benchmarks.readme`."""
 
 from __future__ import annotations
 
@@ -38,9 +38,51 @@ def speed_table() -> str:
     return "\n".join(lines)
 
 
+def protocol_table() -> str:
+    """PF-Willow by every protocol, from the same predictions."""
+    path = RESULTS / "pf_willow_lite" / "results.json"
+    protocols = json.loads(path.read_text("utf-8"))["protocols"]
+    alphas = sorted({alpha for each in protocols.values() for alpha in each["spread"]})
+    lines = [f"| protocol | {' | '.join(f'@{alpha}' for alpha in alphas)} |"]
+    lines.append("|---" * (len(alphas) + 1) + "|")
+    for name, each in protocols.items():
+        cells = (
+            f"{spread['mean']:.1f} ({spread['low']:.1f} to {spread['high']:.1f})" if spread else ""
+            for spread in map(each["spread"].get, alphas)
+        )
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def store_table() -> str:
+    """What storing features in half or a quarter of their size costs."""
+    content = _results("store_cost")
+    kinds = list(next(iter(content.values())))
+    lines = [f"| | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+    for dataset, by_kind in content.items():
+        cells = (" / ".join(f"{v:.1f}" for v in each["pck"].values()) for each in by_kind.values())
+        lines.append(f"| {dataset} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def scale_table() -> str:
+    """An evaluation of SPair-71k's size."""
+    content = _results("spair_scale")
+    extract, evaluate = content["extract"], content["eval"]
+    rows = {
+        f"`georun extract`, {extract['images']:,} images": extract,
+        f"`georun eval` from the store, {evaluate['pairs']:,} pairs with 12 keypoints": evaluate,
+    }
+    lines = ["| | time | peak memory |", "|---|---|---|"]
+    for name, figures in rows.items():
+        lines.append(f"| {name} | {figures['seconds']:.0f} s | {figures['peak_mb']} MB |")
+    return "\n".join(lines)
+
+
 def _results(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))["results"]
 
 
 if __name__ == "__main__":
-    print(accuracy_table(), speed_table(), sep="\n\n")
+    tables = accuracy_table, speed_table, protocol_table, store_table, scale_table
+    print(*(table() for table in tables), sep="\n\n")

@@ -54,6 +54,8 @@ def test_what_installs_is_complete():
         "geoaware/kernels/py.typed",
         "geoaware/export/recipes/lite.yaml",
         "geoaware/examples/chelsea.png",
+        "geoaware/runtime/datasets/keypoint_groups.json",
+        "geoaware/runtime/evaluation/report/report.html.j2",
     ):
         assert name in files
 
@@ -86,9 +88,19 @@ def test_links_in_the_documents_lead_somewhere():
             assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
-def test_numbers_in_the_readme_are_those_of_the_result_files():
-    from benchmarks.readme import accuracy_table, speed_table
+def test_numbers_in_the_documents_are_those_of_the_result_files():
+    from benchmarks import readme as tables
 
     readme = (ROOT / "README.md").read_text("utf-8")
-    assert accuracy_table() in readme
-    assert speed_table() in readme
+    assert tables.accuracy_table() in readme
+    assert tables.speed_table() in readme
+    evaluation = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
+    assert tables.protocol_table() in evaluation
+    assert tables.store_table() in evaluation
+    assert tables.scale_table() in evaluation
+
+
+def test_the_evaluation_pages_example_runs(tmp_path: Path):
+    page = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    subprocess.run([sys.executable, "-c", example], check=True, cwd=tmp_path)
