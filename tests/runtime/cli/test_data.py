@@ -12,8 +12,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from geoaware.runtime.cli.data import NAMES, data
+from geoaware.runtime.cli.data import data
 from geoaware.runtime.cli.group import OneLineErrors
+from geoaware.runtime.cli.inputs import DATASET_NAMES
 from geoaware.runtime.datasets import DATASETS
 
 from ..datasets.test_ap10k import annotated, few
@@ -175,7 +176,7 @@ def test_one_clear_line(
 
 
 def test_the_datasets_are_those_that_can_be_read():
-    assert tuple(DATASETS) == NAMES
+    assert tuple(DATASETS) == DATASET_NAMES
 
 
 def test_help_imports_nothing_heavy():
