@@ -86,7 +86,7 @@ def _devices() -> dict[str, str]:
 def _extras() -> dict[str, str]:
     return {
         extra: f"missing {', '.join(names)}: {install_command(extra)}" if names else "ok"
-        for extra in ("export", "embedded")
+        for extra in ("eval", "export", "embedded")
         for names in [missing(extra)]
     }
 

@@ -75,16 +75,16 @@ def evaluate(
     if resume and not out:
         raise click.UsageError("--resume needs the --out of the run that was interrupted")
     scoring = Scoring(chosen(dataset, protocols), alphas_of(alphas), geo_aware, per_keypoint)
-    folder = folder_of(out) if out else None
-    if folder:
+    if out:
         report.check_installed()
+    folder = folder_of(out) if out else None
     inputs, weights = inputs_of(dataset, split, options)
     matching = chosen_matching(inputs.bundles[0].manifest.recipe.matching, options)
     method = Method(Matcher(matching, weights), mutual, alignment, Path(masks) if masks else None)
     results, outcomes = run(inputs, method, scoring, Bars(), folder, resume, typed())
     _say_where_features_came_from(results)
     if folder:
-        with Bars().stage("report", 1):
+        with Bars().stage("report", 1, "reports"):
             report.write(results, outcomes, folder)
         (folder / NAME).unlink(missing_ok=True)
     if to_stdout:

@@ -25,6 +25,8 @@ def print_results(results: Results) -> None:
         _print_table(title, tables.overall(result).only(OVERALL))
         _print_subsets(result)
     first = next(iter(results.protocols.values()))
+    if len(first.categories) == 1:
+        return
     categories = tables.categories(first)
     columns = [name for name in categories.columns if not name.startswith("per keypoint")]
     title = f"{dataset}, protocol {first.name}, per image by category"

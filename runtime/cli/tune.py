@@ -61,9 +61,9 @@ def tune(
         _numbers("--temperatures", temperatures, float) or tuning.TEMPERATURES[variant],
     )
     thresholds = alphas_of(alphas) or protocols[0].alphas
-    folder = folder_of(out) if out else None
-    if folder:
+    if out:
         check_installed()
+    folder = folder_of(out) if out else None
     inputs, weights = inputs_of(dataset, split, options)
     tuned = tuning.tune(inputs, weights, search, protocols[0], thresholds, Bars())
     content = json.dumps(tuning.as_json(tuned), indent=2)

@@ -27,13 +27,13 @@ class Bars:
     """A bar for every stage, gone when the stage is."""
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
         """Show a bar while the stage lasts."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            _Speed(),
+            _Speed(unit),
             TimeRemainingColumn(),
         )
         console = progress()
@@ -58,5 +58,9 @@ class Bars:
 class _Speed(ProgressColumn):
     """How many are done in a second."""
 
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+        return Text(f"{task.speed:.1f} {self._unit}/s" if task.speed else "")

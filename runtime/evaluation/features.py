@@ -33,7 +33,7 @@ def ensure(
         return Pipeline(bundle, device, engine_threads(workers))
 
     what = f"{bundle.manifest.name}: {'mirrored ' if mirrored else ''}features"
-    with watch.stage(what, len(paths)) as advance:
+    with watch.stage(what, len(paths), "images") as advance:
         result = extract_all(paths, store, pipeline, mirrored, workers, advance)
     for path in result.damaged:
         watch.note(f"{path}: did not hold, made again")

@@ -70,7 +70,7 @@ def select(inputs: Inputs, watch: Watch) -> Selected:
     Raises InputError where nothing fits what was asked for, GeoAwareError where problems stop a
     strict run or no pair is left.
     """
-    with watch.stage(f"{DATASETS[inputs.dataset].title}: annotations", 1):
+    with watch.stage(f"{DATASETS[inputs.dataset].title}: annotations", 1, "datasets"):
         listing = read(inputs.dataset, inputs.root, inputs.split, inputs.setting)
     _report(listing.problems, inputs.strict, watch)
     pairs = inputs.selection.of(listing.pairs)

@@ -183,7 +183,7 @@ def _predicted(
         checkpoint.start(done)
     known = {outcome.pair.name: outcome for outcome in done}
     left = [pair for pair in material.pairs if pair.name not in known]
-    with watch.stage("pairs", len(left)) as advance:
+    with watch.stage("pairs", len(left), "pairs") as advance:
         for outcomes in predictor.outcomes(left, workers):
             if checkpoint:
                 checkpoint.add(outcomes)

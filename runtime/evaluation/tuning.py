@@ -109,7 +109,7 @@ def tune(
         return pair.name, np.array(correct)
 
     by_name: dict[str, NDArray[np.float64]] = {}
-    with watch.stage(f"{len(settings)} settings", len(material.pairs)) as advance:
+    with watch.stage(f"{len(settings)} settings", len(material.pairs), "pairs") as advance:
         for made in predictor.each(shares, material.pairs, inputs.workers):
             by_name |= dict(made)
             advance(len(made))

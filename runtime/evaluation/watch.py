@@ -12,8 +12,13 @@ from ..datasets import Problem
 class Watch(Protocol):
     """Who is told how a run goes on."""
 
-    def stage(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """A stage begins; inside it, the function is told how many more of the total are done."""
+    def stage(
+        self, name: str, total: int, unit: str
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """A stage begins; inside it, the function is told how many more of the total are done.
+
+        unit: what is counted, such as `images`.
+        """
 
     def note(self, line: str) -> None:
         """Something worth knowing."""
