@@ -103,7 +103,7 @@ def _extract(
         try:
             image = load(missing[key][0])
         except GeoAwareError as error:
-            return str(error)
+            return str(error).removeprefix(f"{missing[key][0]}: ")
         if key.mirrored:
             image = ImageOps.mirror(image)
         store.save(key, extractor.extract(image))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,22 +40,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             with target.open("wb") as file:
                 yield file
             return
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".geoaware-")
-        unfinished = Path(name)
+        unfinished = target.with_name(f".geoaware-{secrets.token_hex(8)}")
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with unfinished.open("xb") as file:
                 yield file
-            unfinished.chmod(_mode(target))
+            if target.exists():
+                unfinished.chmod(stat.S_IMODE(target.stat().st_mode))
             unfinished.replace(target)
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise GeoAwareError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def _mode(target: Path) -> int:
-    if target.exists():
-        return stat.S_IMODE(target.stat().st_mode)
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask

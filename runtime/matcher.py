@@ -24,20 +24,25 @@ class Matcher:
     """A way to match, usable on the feature maps of one bundle or of several.
 
     matching: how a point is found in a similarity map.
-    weights: one per bundle. With several, every bundle's cosine similarities are resized
-        bilinearly to one grid, weighted and added, and points are found in the sum.
-    ensemble_grid: cells along the sides of that grid; None for the smallest of the bundles' own.
+    weights: one per bundle; what counts is each one's share of their sum. With several, every
+        bundle's cosine similarities are resized bilinearly to the smallest of their grids and
+        averaged with the weights, and points are found in the average.
 
     Raises InputError where a weight is not above 0.
     """
 
     matching: Matching
     weights: tuple[float, ...] = (1.0,)
-    ensemble_grid: int | None = None
 
     def __post_init__(self) -> None:
         if not self.weights or not all(0 < weight < np.inf for weight in self.weights):
             raise InputError(f"weights {self.weights} must all be above 0")
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The weights divided by their sum."""
+        total = sum(self.weights)
+        return tuple(weight / total for weight in self.weights)
 
     def match(
         self, source: Maps, target: Maps, points: ArrayLike, pose: Pose | None = None
@@ -57,7 +62,7 @@ class Matcher:
         asked = first.grid.frame.contains(points)
         try:
             matches = self._match(first, second, asked)
-            if pose is not None and mirror_is_closer(first.maps, pose, second.maps, self.weights):
+            if pose is not None and mirror_is_closer(first.maps, pose, second.maps, self.shares):
                 return self._turned(matches, second, pose)
         except ValueError as error:
             raise GeoAwareError(f"cannot match: {error}") from None
@@ -104,8 +109,7 @@ class Matcher:
                 "bundles with letterboxed and with stretched frames have no grid in common"
             )
         smallest = min((each.grid for each in listed), key=lambda grid: grid.rows * grid.columns)
-        cells = self.ensemble_grid
-        return _Side(listed, Grid(frame, cells or smallest.rows, cells or smallest.columns))
+        return _Side(listed, Grid(frame, smallest.rows, smallest.columns))
 
     def _match(self, source: _Side, target: _Side, asked: Points) -> Matches:
         [found] = self._locate(source, target, asked, [self.matching.soft_argmax()])
@@ -139,7 +143,7 @@ class Matcher:
         if len(descriptors) == 1:
             return similarity_blocks(queries[0], descriptors[0])
         grid = target.grid
-        return ensemble_blocks(queries, descriptors, self.weights, (grid.rows, grid.columns))
+        return ensemble_blocks(queries, descriptors, self.shares, (grid.rows, grid.columns))
 
 
 @dataclass(frozen=True)

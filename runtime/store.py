@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,6 @@ from .files import replacing
 from .geometry import Frame, Grid
 
 StoredAs = Literal["float16", "int8"]
-KINDS = get_args(StoredAs)
 SUFFIX = ".safetensors"
 
 _FACTS = "geoaware"  # one key: the order of several is not the same in every file
@@ -67,8 +66,9 @@ class StoredMap:
         try:
             self._file = _opened(path)
             facts = json.loads(self._file.metadata()[_FACTS])
+            self._checksum = facts.pop("crc32")
+            self._facts = facts
             self.bundle: str = facts["bundle"]
-            self.checksum: int = facts["crc32"]
             frame = Frame(**facts["frame"])
             self._values = self._file.get_slice("descriptors")
             rows, columns, _ = self._values.get_shape()
@@ -91,8 +91,8 @@ class StoredMap:
 
     def holds(self) -> bool:
         """Whether the entry's content is what was written."""
-        scale = self._scale
-        return self.checksum == _checksum(self._tensor("descriptors"), scale)
+        found = _checksum(self._facts, self._tensor("descriptors"), self._scale)
+        return bool(found == self._checksum)
 
     @cached_property
     def _scale(self) -> NDArray[np.float32] | None:
@@ -122,14 +122,16 @@ class FeatureStore:
 
     def save(self, key: Key, features: FeatureMap) -> None:
         """Write an entry; it is there whole or not at all. Raises GeoAwareError where it cannot."""
+        path = self.path(key)
+        if not np.isfinite(features.descriptors).all():
+            raise GeoAwareError(f"{path}: not stored: the descriptors hold NaN or infinite values")
         values, scale = _quantised(features.descriptors, self.stored_as)
         tensors = {"descriptors": values} | ({} if scale is None else {"scale": scale})
-        facts = {
+        facts: dict[str, Any] = {
             "bundle": self.bundle,
             "frame": asdict(features.frame),
-            "crc32": _checksum(values, scale),
         }
-        path = self.path(key)
+        facts["crc32"] = _checksum(facts, values, scale)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -176,7 +178,9 @@ def _restored(values: NDArray[Any], scale: NDArray[np.float32] | None) -> NDArra
     return restored
 
 
-def _checksum(values: NDArray[Any], scale: NDArray[np.float32] | None) -> int:
-    """CRC-32 of an entry's numbers: it tells of damage, not of malice."""
-    checksum = zlib.crc32(values.data)
+def _checksum(
+    facts: dict[str, Any], values: NDArray[Any], scale: NDArray[np.float32] | None
+) -> int:
+    """CRC-32 of all that an entry says: it tells of damage, not of malice."""
+    checksum = zlib.crc32(values.data, zlib.crc32(json.dumps(facts, sort_keys=True).encode()))
     return checksum if scale is None else zlib.crc32(scale.data, checksum)

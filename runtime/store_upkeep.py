@@ -58,15 +58,12 @@ def left_behind(root: Path) -> list[Path]:
     return [path for path in found if _LEFT_BEHIND.fullmatch(path.relative_to(root).as_posix())]
 
 
-def remove(root: Path, path: Path) -> None:
-    """Remove a file of the store, and the folders it leaves empty.
+def remove(path: Path) -> None:
+    """Remove a file of the store; its folder stays, for a process that may be writing there.
 
     Raises GeoAwareError where it cannot be removed.
     """
     try:
         path.unlink(missing_ok=True)
-        for folder in path.relative_to(root).parents:
-            if folder != Path() and not any((root / folder).iterdir()):
-                (root / folder).rmdir()
     except OSError as error:
         raise GeoAwareError(f"{path}: cannot be removed: {error.strerror}") from None

@@ -36,13 +36,18 @@ def compare(
             )
         _show(Path(folders[0]), to_stdout)
         return
+    folder = None
     if out:
-        _check_out(Path(out))
-    _compare([Path(folder) for folder in folders], protocol, alphas, to_stdout, out)
+        from ..evaluation.report import check_installed
+        from .outputs import folder_of
+
+        check_installed()
+        folder = folder_of(out)
+    _compare([Path(each) for each in folders], protocol, alphas, to_stdout, folder)
 
 
 def _show(folder: Path, to_stdout: bool) -> None:
-    from ..evaluation.report.reading import read_results
+    from ..evaluation.reading import read_results
     from .evaluation_tables import print_results
 
     results = read_results(folder)
@@ -57,7 +62,7 @@ def _compare(
     protocol: str | None,
     alphas: tuple[float, ...],
     to_stdout: bool,
-    out: str | None,
+    out: Path | None,
 ) -> None:
     import json
     from dataclasses import asdict
@@ -71,20 +76,8 @@ def _compare(
         if out:
             from ..evaluation.report import comparison_document
 
-            comparison_document.write(comparison, Path(out))
+            comparison_document.write(comparison, out)
     if to_stdout:
         click.echo(json.dumps({"schema_version": 1} | asdict(comparison)))
     else:
         print_comparison(comparison)
-
-
-def _check_out(folder: Path) -> None:
-    """Raise where the report could not be written, before any work is done for it."""
-    from ..errors import InputError
-    from ..evaluation.report import check_installed
-    from ..files import check_writable
-
-    check_installed()
-    if folder.is_file():
-        raise InputError(f"{folder}: is a file; name a folder")
-    check_writable(folder / "comparison.md" if folder.is_dir() else folder)

@@ -65,7 +65,7 @@ def evaluate(
     from ..evaluation import report
     from ..evaluation.checkpoint import NAME
     from ..evaluation.protocols import chosen
-    from ..evaluation.run import Method, Scoring
+    from ..evaluation.request import Method, Scoring
     from ..evaluation.run import evaluate as run
     from ..matcher import Matcher
     from .command_line import typed

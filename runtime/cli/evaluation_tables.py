@@ -16,10 +16,10 @@ OVERALL = ("alpha", "per image", "95 % interval", "median", "per keypoint", "cat
 
 def print_results(results: Results) -> None:
     """Print PCK in percent by every protocol, and by category by the first, on stdout."""
-    from ..evaluation.report import run_facts, tables
+    from ..evaluation.report import tables
 
-    dataset = run_facts.dataset_name(results.dataset)
-    _print_line(f"{dataset}: {run_facts.bundle_names(results)}, {results.dataset.pairs:,} pairs")
+    dataset = results.dataset.label
+    _print_line(f"{dataset}: {results.bundle_names}, {results.dataset.pairs:,} pairs")
     for result in results.protocols.values():
         title = f"{dataset}, protocol {result.name}: {result.formula}"
         _print_table(title, tables.overall(result).only(OVERALL))

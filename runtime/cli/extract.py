@@ -15,7 +15,7 @@ from .inputs import (
     store_option,
     workers_option,
 )
-from .options import bundle_option, device_option
+from .options import bundle_option, chosen_device, device_option
 
 if TYPE_CHECKING:
     from ..datasets import Pair, Problem
@@ -52,14 +52,13 @@ def extract(
     Images that are there already are checked and kept, so an interrupted run goes on.
     """
     from ..bundle import Bundle
-    from ..engines import choose_device
     from ..errors import GeoAwareError
     from ..evaluation.features import ensure
     from ..parallel import default_workers
     from ..store import FeatureStore, default_root
     from .watch import Bars
 
-    opened, chosen = Bundle.open(bundle), choose_device(device)
+    opened, chosen = Bundle.open(bundle), chosen_device(device)
     if images in DATASET_NAMES:
         paths = _of_dataset(images, root, split, setting)
     elif root or split or setting:
@@ -76,7 +75,7 @@ def extract(
         what = "mirrored images" if turned else "images"
         click.echo(f"{what}: {done.extracted} extracted, {done.from_store} in the store already")
     for path, problem in sorted(failed.items()):
-        click.echo(problem if str(path) in problem else f"{path}: {problem}", err=True)
+        click.echo(f"{path}: {problem}", err=True)
     if failed:
         raise GeoAwareError(f"{len(failed)} of {len(paths)} images cannot be read; see above")
 
@@ -109,15 +108,19 @@ def _of_dataset(name: str, root: str | None, split: str | None, setting: str | N
     pairs: list[Pair] = []
     problems: dict[Problem, None] = {}
     missing: InputError | None = None
-    for each_split in (split,) if split else DATASETS[name].splits:
-        for each in (setting,) if setting else DATASETS[name].settings or (None,):
-            try:
-                listing = read(name, folder, each_split, each)
-            except InputError as error:
-                missing = error
-                continue
-            pairs += listing.pairs
-            problems |= dict.fromkeys(listing.problems)
+    asked = [
+        (each, of)
+        for each, of in DATASETS[name].lists()
+        if split in (None, each) and setting in (None, of)
+    ]
+    for each, of in asked or [(split or "", setting or "")]:  # the latter is an error of its own
+        try:
+            listing = read(name, folder, each, of)
+        except InputError as error:
+            missing = error
+            continue
+        pairs += listing.pairs
+        problems |= dict.fromkeys(listing.problems)
     if missing and not pairs:
         raise missing
     if problems:

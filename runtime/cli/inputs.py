@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .options import device_option
+from .options import chosen_device, device_option
 
 if TYPE_CHECKING:
-    from ..evaluation.material import Inputs
+    from ..evaluation.request import Inputs
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -70,8 +70,7 @@ def inputs_of(
     """What to work on, and the bundles' weights. Takes its own out of the options."""
     from ..bundle import Bundle
     from ..datasets import root_of
-    from ..engines import choose_device
-    from ..evaluation.material import Inputs
+    from ..evaluation.request import Inputs
     from ..evaluation.selection import Selection
     from ..parallel import default_workers
     from ..store import default_root
@@ -95,7 +94,7 @@ def inputs_of(
         bundles=tuple(Bundle.open(name) for name in names),
         store=Path(store) if store else default_root(),
         stored_as="int8" if take("int8") else "float16",
-        device=choose_device(take("device")),
+        device=chosen_device(take("device")),
         workers=take("workers") or default_workers(),
         strict=take("strict"),
     )

@@ -22,11 +22,18 @@ device_option = click.option(
 )
 
 
+def chosen_device(device: Device) -> Device:
+    """The device to run on, said on stderr where `auto` chose it."""
+    from ..engines import choose_device
+
+    chosen = choose_device(device)
+    if device == "auto":
+        click.echo(f"device: {chosen} (chosen by auto)", err=True)
+    return chosen
+
+
 def load_pipeline(bundle: Bundle, device: Device) -> Pipeline:
     """Load a bundle's models, and say on stderr which device `auto` chose."""
     from ..pipeline import Pipeline
 
-    pipeline = Pipeline(bundle, device)
-    if device == "auto":
-        click.echo(f"device: {pipeline.device} (chosen by auto)", err=True)
-    return pipeline
+    return Pipeline(bundle, chosen_device(device))

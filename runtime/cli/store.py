@@ -99,7 +99,7 @@ def prune(
     size = _megabytes(sum(entry.bytes for entry in chosen))
     if not dry_run:
         for path in (*(entry.path for entry in chosen), *stale):
-            remove(root, path)
+            remove(path)
     done = "would be removed" if dry_run else "removed"
     click.echo(f"{root}: {len(chosen)} entries, {size:.1f} MB {done}")
 

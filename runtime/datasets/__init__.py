@@ -29,7 +29,8 @@ class Spec:
     """A dataset's name, where it is looked for, and what can be asked of it.
 
     folders: names it goes by under `$GEOAWARE_DATA`.
-    settings: variants of its pair lists, the default first; empty where there is one only.
+    splits: by setting, a variant of its pair lists, the usual one first; where there is one only,
+        its name is empty.
     protocol: the protocol its results are most often given in.
     has_boxes: whether its annotations give the objects' boxes.
     keypoint_tables: whether it is known which keypoints look alike and which change places in a
@@ -39,30 +40,41 @@ class Spec:
     title: str
     module: str
     folders: tuple[str, ...]
-    splits: tuple[str, ...]
-    settings: tuple[str, ...]
+    splits: dict[str, tuple[str, ...]]
     protocol: str
     has_boxes: bool
     keypoint_tables: bool
 
+    def lists(self) -> list[tuple[str, str]]:
+        """Every split with every setting that has it."""
+        return [(split, setting) for setting in self.splits for split in self.splits[setting]]
+
+    @property
+    def usual_setting(self) -> str:
+        """The setting that is meant where none is named."""
+        return next(iter(self.splits))
+
+
+_ALL = ("train", "val", "test")
+_HELD_OUT = ("val", "test")
 
 DATASETS = {
     "spair": Spec(
-        "SPair-71k", "spair", ("SPair-71k",), ("train", "val", "test"), ("large", "small"),
-        "box", has_boxes=True, keypoint_tables=True,
+        "SPair-71k", "spair", ("SPair-71k",), {"large": _ALL, "small": _ALL}, "box",
+        has_boxes=True, keypoint_tables=True,
     ),
     "pf-pascal": Spec(
-        "PF-Pascal", "pf_pascal", ("PF-PASCAL", "PF-Pascal"), ("train", "val", "test"), (),
-        "image", has_boxes=False, keypoint_tables=False,
+        "PF-Pascal", "pf_pascal", ("PF-PASCAL", "PF-Pascal"), {"": _ALL}, "image",
+        has_boxes=False, keypoint_tables=False,
     ),
     "pf-willow": Spec(
-        "PF-Willow", "pf_willow", ("PF-WILLOW", "PF-Willow"), ("test",), (),
-        "keypoint-box", has_boxes=False, keypoint_tables=False,
+        "PF-Willow", "pf_willow", ("PF-WILLOW", "PF-Willow"), {"": ("test",)}, "keypoint-box",
+        has_boxes=False, keypoint_tables=False,
     ),
     "ap10k": Spec(
-        "AP-10K", "ap10k", ("AP-10K", "ap-10k"), ("train", "val", "test"),
-        ("intra-species", "cross-species", "cross-family"), "box-strict",
-        has_boxes=True, keypoint_tables=True,
+        "AP-10K", "ap10k", ("AP-10K", "ap-10k"),
+        {"intra-species": _ALL, "cross-species": _HELD_OUT, "cross-family": _HELD_OUT},
+        "box-strict", has_boxes=True, keypoint_tables=True,
     ),
 }  # fmt: skip
 
@@ -99,12 +111,15 @@ def read(name: str, root: Path, split: str, setting: str | None = None) -> Listi
     layout needs is missing, GeoAwareError for one that cannot be read.
     """
     spec = DATASETS[name]
-    if split not in spec.splits:
-        raise InputError(f"{spec.title} has no split {split!r}; it has {', '.join(spec.splits)}")
-    if setting is not None and setting not in spec.settings:
-        known = ", ".join(spec.settings) or "none"
+    if setting and setting not in spec.splits:
+        known = ", ".join(filter(None, spec.splits)) or "none"
         raise InputError(f"{spec.title} has no setting {setting!r}; it has {known}")
-    return _module(name).read(root, split, setting or next(iter(spec.settings), ""))
+    setting = setting or spec.usual_setting
+    if split not in spec.splits[setting]:
+        known = ", ".join(spec.splits[setting])
+        where = f" in setting {setting}" if setting else ""
+        raise InputError(f"{spec.title} has no split {split!r}{where}; it has {known}")
+    return _module(name).read(root, split, setting)
 
 
 def _how_to_get(name: str) -> str:

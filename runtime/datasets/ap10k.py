@@ -17,25 +17,15 @@ from .pair import AnnotatedImage, Listing, Pair
 LAYOUT = "AP-10K is a folder with annotations/ap10k-{train,val,test}-split1.json and data/*.jpg."
 SOURCE = "https://github.com/AlexTheBad/AP-10K"
 
-SETTINGS = {
-    "intra-species": ("train", "val", "test"),
-    "cross-species": ("val", "test"),
-    "cross-family": ("val", "test"),
-}
-"""The settings of the benchmark, and the splits each has."""
-
 COLUMNS = ("source", "target", "category")
 
 
 def read(root: Path, split: str, setting: str) -> Listing:
     """All pairs of a split; the category is the species, the family, or `all`, by setting.
 
-    Raises InputError where the setting has no such split or a file is missing, GeoAwareError for
-    a list or an annotation file that is damaged.
+    Raises InputError where a file is missing, GeoAwareError for a list or an annotation file that
+    is damaged.
     """
-    if split not in SETTINGS[setting]:
-        has = ", ".join(SETTINGS[setting])
-        raise InputError(f"AP-10K has no {split} split in setting {setting}; it has {has}")
     path = pair_list(root, setting, split)
     rows = list(_rows(path, root))
     inspector = Inspector()

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from ..errors import GeoAwareError
 from ..files import replacing
-from .ap10k import COLUMNS, SETTINGS, annotation_files, pair_list
+from . import DATASETS
+from .ap10k import COLUMNS, annotation_files, pair_list
 from .coco import Animal, animals
 
 SEED = 42
@@ -46,7 +47,7 @@ def build(root: Path) -> None:
     cannot be written.
     """
     divided = _divided(animals(annotation_files(root)))
-    for setting, splits in SETTINGS.items():
+    for setting, splits in DATASETS["ap10k"].splits.items():
         for split in splits:
             rows = _DRAWS[setting](divided[split], split)
             _write(pair_list(root, setting, split), sorted(rows))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Literal, Protocol
 
 from ..bundle import sha256_of
 from ..errors import GeoAwareError, InputError
-from . import DATASETS, Problem, ap10k, ap10k_benchmark, read
+from . import DATASETS, Problem, ap10k_benchmark, read
 from .archive import Archive, ArchiveError
 from .download import discard, download
 from .place import Advance, alone, beside
@@ -86,7 +85,7 @@ def check(name: str, root: Path, progress: Progress) -> list[Checked]:
         _build_lists(root, progress)
     found = []
     with progress("reading", "lists") as advance:
-        asked = list(_asked(name))
+        asked = DATASETS[name].lists()
         for number, (split, setting) in enumerate(asked):
             advance(number, len(asked))
             found.append(_checked(name, root, split, setting))
@@ -123,17 +122,9 @@ def _build_lists(root: Path, progress: Progress) -> None:
             raise GeoAwareError(str(error)) from None
 
 
-def _asked(name: str) -> Iterator[tuple[str, str]]:
-    """Every split and setting that a dataset has; the setting is empty where there is one only."""
-    spec = DATASETS[name]
-    for setting in spec.settings or ("",):
-        for split in ap10k.SETTINGS[setting] if name == "ap10k" else spec.splits:
-            yield split, setting
-
-
 def _checked(name: str, root: Path, split: str, setting: str) -> Checked:
     try:
-        listing = read(name, root, split, setting or None)
+        listing = read(name, root, split, setting)
     except InputError as error:
         return Checked(split, setting, absent=str(error))
     except GeoAwareError as error:

@@ -20,7 +20,7 @@ NAME = "outcomes.jsonl"
 class Checkpoint:
     """A file of outcomes in a run's folder: a line of what the run is, then a line for each pair.
 
-    Numbers are written so that they read back exactly. A last line cut short is dropped.
+    Numbers are written so that they read back exactly. The caller removes it when all is done.
     """
 
     def __init__(self, folder: Path, run: dict[str, Any]) -> None:
@@ -30,13 +30,13 @@ class Checkpoint:
         self._file: IO[str] | None = None
 
     def resume(self, pairs: Sequence[Pair]) -> list[Outcome]:
-        """The outcomes of an interrupted run, none where there was none.
+        """The outcomes of an interrupted run up to a line that is damaged, none without a run.
 
         Raises GeoAwareError where the file is of another run.
         """
         if not self.path.exists():
             return []
-        text = self.path.read_text("utf-8")
+        text = self.path.read_text("utf-8", "replace")
         first, *lines = text[: text.rfind("\n") + 1].splitlines() or [""]
         if first != self._run:
             raise GeoAwareError(
@@ -44,7 +44,13 @@ class Checkpoint:
                 "give the same ones, another --out, or leave out --resume"
             )
         by_name = {pair.name: pair for pair in pairs}
-        return [_outcome(json.loads(line), by_name) for line in lines]
+        outcomes = []
+        for line in lines:
+            try:
+                outcomes.append(_outcome(json.loads(line), by_name))
+            except (ValueError, KeyError, TypeError):
+                break
+        return outcomes
 
     def start(self, done: Sequence[Outcome]) -> Checkpoint:
         """Begin the file anew, with the outcomes that are there already."""
@@ -73,10 +79,6 @@ class Checkpoint:
         if self._file:
             self._file.close()
 
-    def remove(self) -> None:
-        """The run is complete."""
-        self.path.unlink(missing_ok=True)
-
 
 def _line(outcome: Outcome) -> str:
     content = {
@@ -90,10 +92,10 @@ def _line(outcome: Outcome) -> str:
 
 
 def _outcome(content: dict[str, Any], pairs: dict[str, Pair]) -> Outcome:
-    nearest = content["nearest"]
+    pair, nearest = pairs[content["pair"]], content["nearest"]
     return Outcome(
-        pairs[content["pair"]],
-        np.array(content["predicted"], np.float64).reshape(-1, 2),
+        pair,
+        np.array(content["predicted"], np.float64).reshape(int(pair.mutual.sum()), 2),
         np.array(content["similarity"], np.float32),
         None if nearest is None else np.array(nearest, np.bool_),
         content["mirrored"],

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GeoAwareError, InputError
-from .report.reading import PairScores, read_pairs, read_results
-from .report.run_facts import bundle_names, dataset_name, matching
+from .reading import PairScores, read_pairs, read_results
 from .results import Results, key
 from .statistics import bootstrap_means, interval
 
-Verdict = Literal["better", "worse", "no clear difference"]
+Verdict = Literal["better", "worse", "no clear difference", "too few pairs"]
+
+FEWEST_PAIRS = 10  # for a verdict: a bootstrap of a few knows nothing of the others
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def compare(
     pck = np.stack([each.pck[_rows(each, common)] for each in scores])
     categories = np.array(scores[0].categories)[_rows(scores[0], common)]
     return Comparison(
-        dataset=dataset_name(first.dataset),
+        dataset=first.dataset.label,
         protocol=protocol,
         formula=first.protocols[protocol].formula,
         alphas=tuple(chosen),
@@ -122,8 +123,8 @@ def compare(
 def _compared(name: str, results: Results, left_out: int) -> ComparedRun:
     return ComparedRun(
         name,
-        bundle_names(results),
-        matching(results.method.matching),
+        results.bundle_names,
+        results.method.label,
         results.dataset.fingerprint,
         left_out,
     )
@@ -142,10 +143,10 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _check_same_dataset(runs: dict[str, Results]) -> None:
     (baseline, first), *others = runs.items()
     for name, results in others:
-        if dataset_name(results.dataset) != dataset_name(first.dataset):
+        if results.dataset.label != first.dataset.label:
             raise InputError(
-                f"{name} was evaluated on {dataset_name(results.dataset)}, "
-                f"{baseline} on {dataset_name(first.dataset)}; they cannot be compared"
+                f"{name} was evaluated on {results.dataset.label}, "
+                f"{baseline} on {first.dataset.label}; they cannot be compared"
             )
 
 
@@ -222,13 +223,15 @@ def _differences(pck: NDArray[np.float64]) -> dict[int, list[Difference]]:
     shares = 100 * (means > 0).mean(axis=0)
     numbers = np.stack([per_pair.mean(axis=0), *interval(means), shares], axis=1)
     found = [
-        Difference(mean, low, high, better, _verdict(low, high))
+        Difference(mean, low, high, better, _verdict(low, high, pairs))
         for mean, low, high, better in numbers.tolist()
     ]
     return {run: found[(run - 1) * alphas : run * alphas] for run in range(1, runs)}
 
 
-def _verdict(low: float, high: float) -> Verdict:
+def _verdict(low: float, high: float, pairs: int) -> Verdict:
+    if pairs < FEWEST_PAIRS:
+        return "too few pairs"
     if low > 0:
         return "better"
     return "worse" if high < 0 else "no clear difference"

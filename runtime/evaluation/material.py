@@ -6,35 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..bundle import Bundle
 from ..datasets import DATASETS, Pair, Problem, read
-from ..engines import Device
 from ..errors import GeoAwareError
-from ..store import FeatureStore, Key, StoredAs
+from ..store import FeatureStore, Key
 from .features import ensure
-from .selection import Selection, fingerprint, images
+from .request import Inputs, check_frames
+from .selection import fingerprint, images
 from .watch import Watch
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """A dataset, a choice of its pairs, and the bundles that describe their images.
-
-    setting: None for the dataset's usual one. strict: whether a problem of the annotations
-    stops the run; otherwise the pairs concerned are skipped and counted.
-    """
-
-    dataset: str
-    root: Path
-    split: str
-    setting: str | None
-    selection: Selection
-    bundles: tuple[Bundle, ...]
-    store: Path
-    stored_as: StoredAs
-    device: Device
-    workers: int
-    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +48,7 @@ def select(inputs: Inputs, watch: Watch) -> Selected:
     Raises InputError where nothing fits what was asked for, GeoAwareError where problems stop a
     strict run or no pair is left.
     """
+    check_frames(inputs.bundles)
     with watch.stage(f"{DATASETS[inputs.dataset].title}: annotations", 1, "datasets"):
         listing = read(inputs.dataset, inputs.root, inputs.split, inputs.setting)
     _report(listing.problems, inputs.strict, watch)

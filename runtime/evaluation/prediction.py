@@ -13,6 +13,7 @@ import numpy as np
 from ...kernels import one_thread
 from ..datasets import Pair
 from ..datasets.keypoints import mirror_partners
+from ..errors import GeoAwareError
 from ..matcher import Matcher
 from ..parallel import in_threads
 from ..pose import Alignment, Pose
@@ -63,9 +64,13 @@ class Predictor:
 
         def of_target(path: Path) -> list[Made]:
             target = self._maps(path)
-            return [
-                function(pair, self._maps(pair.source.path), target) for pair in by_target[path]
-            ]
+            return [of_pair(pair, target) for pair in by_target[path]]
+
+        def of_pair(pair: Pair, target: Sequence[StoredMap]) -> Made:
+            try:
+                return function(pair, self._maps(pair.source.path), target)
+            except GeoAwareError as error:
+                raise type(error)(f"{pair.name}: {error}") from None
 
         with one_thread():
             for _, made in in_threads(of_target, by_target, workers):

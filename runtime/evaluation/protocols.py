@@ -26,7 +26,7 @@ Reference = Literal["box", "image", "keypoint-box"]
 REFERENCES: dict[Reference, str] = {
     "box": "longer side of the target's box",
     "image": "longer side of the target image",
-    "keypoint-box": "longer side of the box around the target's keypoints",
+    "keypoint-box": "longer side of the box around the target's visible keypoints",
 }
 
 
@@ -117,7 +117,7 @@ def reference_length(pair: Pair, reference: Reference) -> float:
     if reference == "image":
         return float(max(pair.target.size))
     if reference == "keypoint-box":
-        return _longer_side(pair.target.points[pair.mutual])
+        return _longer_side(pair.target.points[pair.target.visible])
     if pair.target.box is None:
         raise InputError(f"{pair.name}: has no box")
     left, top, right, bottom = pair.target.box

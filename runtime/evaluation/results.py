@@ -5,14 +5,22 @@ Shares are in percent. Alphas are keys such as "0.10".
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from ..manifest import WeightsRecord
 from ..recipe import Matching
 
 ByAlpha = dict[str, float]
+
+
+def _spelt_out(text: str) -> str:
+    """Text that UTF-8 can hold: bytes of file names that are no text are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+Text = Annotated[str, BeforeValidator(_spelt_out)]
 
 
 class Record(BaseModel):
@@ -72,18 +80,18 @@ class ProtocolResult(Record):
     overall: Scores
     spread: dict[str, Spread]
     category_mean: ByAlpha
-    categories: dict[str, Scores]
+    categories: dict[Text, Scores]
     geometry_aware: Subset | None = None
     mutual: Subset | None = None
     by: dict[str, dict[str, Scores]] = {}
-    keypoints: dict[str, dict[str, Scores]] = {}
+    keypoints: dict[Text, dict[str, Scores]] = {}
 
 
 class DatasetRecord(Record):
     """What was evaluated on.
 
     fingerprint: changes with the pairs, their annotations, or the images' content.
-    skipped: pairs left out because of `problems`; the problems listed are the first 100.
+    skipped: pairs of the whole split left out because of `problems`; the first 100 are listed.
     """
 
     name: str
@@ -96,7 +104,12 @@ class DatasetRecord(Record):
     images: int
     keypoints: int
     skipped: int
-    problems: list[str]
+    problems: list[Text]
+
+    @property
+    def label(self) -> str:
+        """The dataset with its split and, where there are several, its setting."""
+        return ", ".join(filter(None, (f"{self.title} {self.split}", self.setting)))
 
 
 class BundleRecord(Record):
@@ -120,10 +133,21 @@ class MethodRecord(Record):
     pose_alignment: Literal["mutual", "mask"] | None
     mirrored_pairs: int
 
+    @property
+    def label(self) -> str:
+        """The way to match, in words."""
+        settings = self.matching.model_dump(exclude_none=True, exclude={"method"})
+        words = (self.matching.method, *(f"{name} {value}" for name, value in settings.items()))
+        return ", ".join(words)
+
 
 class FeaturesRecord(Record):
-    """Where descriptors came from: how many were extracted, how many were in the store."""
+    """Where descriptors came from: how many were extracted, how many were in the store.
 
+    device: what extracts on; None where nothing had to be extracted.
+    """
+
+    device: str | None
     stored_as: Literal["float16", "int8"]
     extracted: int
     from_store: int
@@ -133,7 +157,7 @@ class Results(Record):
     """The whole of results.json. command: what was typed; empty where nothing was."""
 
     schema_version: Literal[1] = 1
-    command: str
+    command: Text
     date: str
     dataset: DatasetRecord
     bundles: tuple[BundleRecord, ...]
@@ -143,6 +167,11 @@ class Results(Record):
     durations_s: dict[str, float]
     versions: dict[str, str]
     hardware: dict[str, Any]
+
+    @property
+    def bundle_names(self) -> str:
+        """The names of the bundles, joined by `+`."""
+        return " + ".join(bundle.name for bundle in self.bundles)
 
 
 def key(alpha: float) -> str:

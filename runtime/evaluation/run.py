@@ -3,63 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from ..datasets import DATASETS
-from ..errors import InputError
-from ..machine import hardware, versions
-from ..matcher import Matcher
-from ..pose import Alignment
 from .checkpoint import Checkpoint
 from .masks import MaskFolder
-from .material import Inputs, Material, Selected, gather, select
+from .material import Material, Selected, gather, select
 from .outcome import Outcome
 from .prediction import Predictor
-from .protocols import Protocol
-from .results import (
-    BundleRecord,
-    DatasetRecord,
-    FeaturesRecord,
-    MethodRecord,
-    Results,
-)
+from .records import record
+from .request import Inputs, Method, Scoring, check, check_categories
+from .results import Results
 from .scores import score
-from .selection import images
 from .watch import Watch
-
-MOST_PROBLEMS = 100  # listed in the results; all are shown while the run goes on
-
-
-@dataclass(frozen=True)
-class Method:
-    """How keypoints are found.
-
-    mutual: whether matches are checked to be mutual nearest neighbours.
-    alignment: whether and by what the source or its mirror image is chosen.
-    masks: the folder of the images' masks, for alignment by mask.
-    """
-
-    matcher: Matcher
-    mutual: bool = False
-    alignment: Alignment | None = None
-    masks: Path | None = None
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """What is computed from the outcomes.
-
-    alphas: instead of each protocol's own. geometry_aware, per_keypoint: those parts too.
-    """
-
-    protocols: Sequence[Protocol]
-    alphas: tuple[float, ...] = ()
-    geometry_aware: bool = False
-    per_keypoint: bool = False
 
 
 def evaluate(
@@ -79,9 +35,10 @@ def evaluate(
 
     Raises InputError for what cannot be asked of the dataset, GeoAwareError where the run fails.
     """
-    _check(inputs, method, scoring)
+    check(inputs, method, scoring)
     started = time.perf_counter()
     selected = select(inputs, watch)
+    check_categories(selected.pairs, inputs, method, scoring)
     masks = _masks(inputs, method, selected)
     material = gather(inputs, selected, watch, mirrored_sources=method.alignment is not None)
     predictor = Predictor(
@@ -97,7 +54,7 @@ def evaluate(
     if folder is None:
         outcomes = _predicted(predictor, material, inputs.workers, watch)
     else:
-        with Checkpoint(folder, _identity(inputs, material, method)) as checkpoint:
+        with Checkpoint(folder, _identity(inputs, material, method, masks)) as checkpoint:
             outcomes = _predicted(predictor, material, inputs.workers, watch, checkpoint, resume)
     found = time.perf_counter()
     protocols = {
@@ -106,8 +63,8 @@ def evaluate(
             scoring.alphas or protocol.alphas,
             inputs.dataset,
             outcomes,
-            scoring.geometry_aware,
-            scoring.per_keypoint,
+            in_subset=scoring.geometry_aware,
+            per_keypoint=scoring.per_keypoint,
         )
         for protocol in scoring.protocols
     }
@@ -116,54 +73,29 @@ def evaluate(
         "matching": found - extracted,
         "scoring": time.perf_counter() - found,
     }
-    results = Results(
-        command=command,
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        dataset=_dataset(inputs, material),
-        bundles=_bundles(inputs, method),
-        method=_method(method, outcomes),
-        features=FeaturesRecord(
-            stored_as=inputs.stored_as,
-            extracted=material.extracted,
-            from_store=material.from_store,
-        ),
-        protocols=protocols,
-        durations_s={name: round(seconds, 2) for name, seconds in durations.items()},
-        versions=versions(("geoaware", "numpy", "onnxruntime", "pillow")),
-        hardware=hardware(),
-    )
+    results = record(inputs, method, material, outcomes, protocols, durations, command)
     return results, outcomes
-
-
-def _check(inputs: Inputs, method: Method, scoring: Scoring) -> None:
-    """Raise InputError for what the dataset cannot give, before any work is done."""
-    title = DATASETS[inputs.dataset].title
-    if method.alignment and not DATASETS[inputs.dataset].keypoint_tables:
-        raise InputError(
-            f"{title} has no table of which keypoints change places in a mirror, "
-            "so --pose-alignment has no meaning there"
-        )
-    if scoring.geometry_aware and not DATASETS[inputs.dataset].keypoint_tables:
-        raise InputError(f"{title} has no table of look-alike keypoints for --geo-aware")
-    if (method.alignment == "mask") != (method.masks is not None):
-        raise InputError("--pose-alignment mask and --masks DIR belong together")
 
 
 def _masks(inputs: Inputs, method: Method, selected: Selected) -> MaskFolder | None:
     if method.masks is None:
         return None
-    masks = MaskFolder(method.masks, inputs.root)
-    masks.check(images(selected.pairs))
-    return masks
+    sides = {side.path: side for pair in selected.pairs for side in (pair.source, pair.target)}
+    return MaskFolder.checked(method.masks, inputs.root, list(sides.values()))
 
 
-def _identity(inputs: Inputs, material: Material, method: Method) -> dict[str, Any]:
+def _identity(
+    inputs: Inputs, material: Material, method: Method, masks: MaskFolder | None
+) -> dict[str, Any]:
     """What decides the outcomes of a run."""
     return {
         "fingerprint": material.fingerprint,
         "bundles": [store.bundle for store in material.stores],
         "stored_as": inputs.stored_as,
-        "method": repr(method),
+        "matcher": repr(method.matcher),
+        "mutual": method.mutual,
+        "alignment": method.alignment,
+        "masks": masks and masks.digest,
     }
 
 
@@ -190,42 +122,3 @@ def _predicted(
             known |= {outcome.pair.name: outcome for outcome in outcomes}
             advance(len(outcomes))
     return [known[pair.name] for pair in material.pairs]
-
-
-def _dataset(inputs: Inputs, material: Material) -> DatasetRecord:
-    spec = DATASETS[inputs.dataset]
-    return DatasetRecord(
-        name=inputs.dataset,
-        title=spec.title,
-        split=inputs.split,
-        setting=inputs.setting or next(iter(spec.settings), ""),
-        selection=inputs.selection.as_json(),
-        fingerprint=material.fingerprint,
-        pairs=len(material.pairs),
-        images=len(images(material.pairs)),
-        keypoints=sum(int(pair.mutual.sum()) for pair in material.pairs),
-        skipped=material.skipped,
-        problems=[f"{each.where}: {each.what}" for each in material.problems[:MOST_PROBLEMS]],
-    )
-
-
-def _bundles(inputs: Inputs, method: Method) -> tuple[BundleRecord, ...]:
-    return tuple(
-        BundleRecord(
-            name=bundle.manifest.name,
-            hash=bundle.manifest.hash(),
-            precision=bundle.manifest.precision,
-            weight=weight,
-            weights=bundle.manifest.weights,
-        )
-        for bundle, weight in zip(inputs.bundles, method.matcher.weights, strict=True)
-    )
-
-
-def _method(method: Method, outcomes: Sequence[Outcome]) -> MethodRecord:
-    return MethodRecord(
-        matching=method.matcher.matching,
-        ensemble_grid=method.matcher.ensemble_grid,
-        pose_alignment=method.alignment,
-        mirrored_pairs=sum(outcome.mirrored for outcome in outcomes),
-    )

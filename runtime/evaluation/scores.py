@@ -38,6 +38,7 @@ def score(
     alphas: Sequence[float],
     dataset: str,
     outcomes: Sequence[Outcome],
+    *,
     in_subset: bool = False,
     per_keypoint: bool = False,
 ) -> ProtocolResult:

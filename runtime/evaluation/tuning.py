@@ -14,9 +14,10 @@ from ..errors import InputError
 from ..matcher import Matcher
 from ..recipe import Matching
 from ..store import StoredMap
-from .material import Inputs, gather, select
+from .material import gather, select
 from .prediction import Predictor
 from .protocols import Protocol, reference_length
+from .request import Inputs
 from .results import key
 from .watch import Watch
 

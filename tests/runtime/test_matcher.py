@@ -51,10 +51,14 @@ def test_an_ensemble_finds_the_peak_of_the_weighted_sum_on_the_smallest_grid():
     np.testing.assert_allclose(found.target, expected)
 
 
-def test_the_reference_grid_can_be_chosen():
-    maps = [features(0, 8, "one"), features(1, 6, "two")]
-    found = Matcher(ARGMAX, (0.5, 0.5), ensemble_grid=4).match(maps, maps, POINTS)
-    assert set(found.target[:, 0]) <= {25.0, 75.0, 125.0, 175.0}
+def test_only_the_weights_shares_count():
+    maps = (
+        [features(0, 8, "one"), features(1, 8, "two")],
+        [features(2, 8, "one"), features(3, 8, "two")],
+    )
+    one = Matcher(SOFT, (0.25, 0.75)).match(*maps, POINTS)
+    same = Matcher(SOFT, (2, 6)).match(*maps, POINTS)
+    np.testing.assert_allclose(same.target, one.target, atol=1e-4)
 
 
 def test_what_does_not_belong_together_is_refused():

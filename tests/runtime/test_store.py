@@ -83,19 +83,33 @@ def test_mirrored_other_kinds_and_other_bundles_have_entries_of_their_own(tmp_pa
     assert len(paths) == 8
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "text"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "text", "header"])
 def test_damage_is_seen(store: FeatureStore, damage: str):
     store.save(KEY, features())
     path = store.path(KEY)
-    content = bytearray(path.read_bytes())
-    content[-100] ^= 1
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-100] ^= 1
+    header = whole.replace(b'\\"width\\": 300', b'\\"width\\": 900')
+    assert header != whole
     path.write_bytes(
-        {"cut": content[:-7], "flipped": content, "emptied": b"", "text": b"no entry"}[damage]
-    )
+        {
+            "cut": whole[:-7], "flipped": flipped, "emptied": b"", "text": b"no entry",
+            "header": header,
+        }[damage]
+    )  # fmt: skip
     assert store.holds(KEY) is False
-    if damage != "flipped":
+    if damage not in ("flipped", "header"):
         with pytest.raises(GeoAwareError, match="no entry of the feature store"):
             store.load(KEY)
+
+
+def test_descriptors_that_are_not_finite_are_not_stored(store: FeatureStore):
+    made = features()
+    made.descriptors[2, 2, 3] = np.nan
+    with pytest.raises(GeoAwareError, match="not stored: the descriptors hold NaN"):
+        store.save(KEY, made)
+    assert store.holds(KEY) is None
 
 
 def test_a_damaged_entry_is_made_again_and_said(tmp_path: Path, lite: Pipeline):

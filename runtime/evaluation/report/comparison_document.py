@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import GeoAwareError
 from ..comparison import Comparison, Difference, Group
 from ..results import key
 from . import markdown, write_text
@@ -46,7 +45,7 @@ def document(comparison: Comparison) -> Document:
 
 
 def write(comparison: Comparison, folder: Path) -> None:
-    """Write comparison.md and comparison.html; the folder is made if need be.
+    """Write comparison.md and comparison.html to a folder that is there.
 
     Raises GeoAwareError where they cannot be written.
     """
@@ -54,10 +53,6 @@ def write(comparison: Comparison, folder: Path) -> None:
 
     report = document(comparison)
     texts = {"comparison.md": markdown.render(report), "comparison.html": html.render(report)}
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise GeoAwareError(f"{folder}: cannot be made: {error.strerror}") from None
     for name, text in texts.items():
         write_text(folder / name, text)
 

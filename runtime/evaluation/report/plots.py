@@ -19,7 +19,7 @@ from . import verdicts
 from .document import Figure
 from .tables import middle
 
-LARGEST_ALPHA = 0.3
+LARGEST_ALPHA = 0.3  # of the curves, where no larger one is reported
 ERRORS = (0.003, 3.0)  # what the histogram's axis spans; its last bins take what lies beyond
 WIDTH = 6.2  # inches
 
@@ -42,9 +42,10 @@ def drawn(caption: str, draw: Draw, height: float = 3.4) -> Figure:
 
 def curves(results: Mapping[str, ProtocolResult], outcomes: Sequence[Outcome]) -> Figure:
     """PCK per image over alpha, a curve for each protocol; marks where the first is reported."""
-    alphas = np.linspace(0, LARGEST_ALPHA, 61)
-    shares = _joined({name: _mean_pck(name, outcomes, alphas) for name in results})
     first = next(iter(results.values()))
+    end = max(LARGEST_ALPHA, *first.alphas)
+    alphas = np.linspace(0, end, 61)
+    shares = _joined({name: _mean_pck(name, outcomes, alphas) for name in results})
 
     def draw(axes: Axes, colours: Sequence[str], ink: str) -> None:
         for number, (name, pck) in enumerate(shares.items()):
@@ -52,7 +53,7 @@ def curves(results: Mapping[str, ProtocolResult], outcomes: Sequence[Outcome]) -
             curve.set(color=colours[number % 5], linestyle=_DASHES[number % 5])
         marks = list(first.overall.per_image.values())
         axes.plot(first.alphas, marks, "o", color=colours[0], markersize=6, clip_on=False)
-        axes.set(xlabel="alpha", ylabel="PCK per image, %", xlim=(0, LARGEST_ALPHA), ylim=(0, 100))
+        axes.set(xlabel="alpha", ylabel="PCK per image, %", xlim=(0, end), ylim=(0, 100))
         axes.legend(loc="lower right", frameon=False, labelcolor=ink)
 
     return drawn(

@@ -22,7 +22,7 @@ def document(results: Results, outcomes: Sequence[Outcome]) -> Document:
     sections = [_protocol(each, figures if each is first else ()) for each in protocols]
     drawn = pictures.section(first.name, tables.middle(first.alphas), outcomes)
     return Document(
-        f"{run_facts.dataset_name(results.dataset)}: {run_facts.bundle_names(results)}",
+        f"{results.dataset.label}: {results.bundle_names}",
         (*map(_headline, protocols), *tables.READING),
         (run_facts.section(results), *sections, drawn),
     )

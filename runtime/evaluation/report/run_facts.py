@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...recipe import Matching
 from ..results import BundleRecord, DatasetRecord, MethodRecord, Results
 from .document import Section, Table
 
@@ -17,30 +16,21 @@ def section(results: Results) -> Section:
     return Section("The run", tables=tuple(table for table in tables if table.rows))
 
 
-def bundle_names(results: Results) -> str:
-    """The bundles of a run, joined by `+`."""
-    return " + ".join(bundle.name for bundle in results.bundles)
-
-
-def dataset_name(dataset: DatasetRecord) -> str:
-    """A dataset with its split and, where there are several, its setting."""
-    return ", ".join(filter(None, (f"{dataset.title} {dataset.split}", dataset.setting)))
-
-
 def _run(results: Results) -> Table:
     dataset, method, features = results.dataset, results.method, results.features
     rows = {
-        "dataset": dataset_name(dataset),
+        "dataset": dataset.label,
         "selection": _listed(dataset.selection) or "all pairs",
         "pairs": f"{dataset.pairs:,}",
         "images": f"{dataset.images:,}",
         "keypoints": f"{dataset.keypoints:,}",
         "skipped pairs": f"{dataset.skipped:,}",
         "fingerprint": dataset.fingerprint,
-        "bundles": bundle_names(results),
-        "method": matching(method.matching),
+        "bundles": results.bundle_names,
+        "method": method.label,
         "ensemble grid": f"{method.ensemble_grid or ''}",
         "pose alignment": _pose_alignment(method),
+        "device": features.device or "",
         "features": f"stored as {features.stored_as}; {features.extracted:,} extracted, "
         f"{features.from_store:,} from the store",
         "command": results.command,
@@ -76,14 +66,10 @@ def _problems(dataset: DatasetRecord) -> Table:
     more = len(dataset.problems) - PROBLEMS_SHOWN
     if more > 0:
         rows.append((f"and {more} more, in results.json",))
-    title = f"Problems in the dataset's files, for which {dataset.skipped:,} pairs were skipped"
+    title = (
+        f"Problems of the dataset, for which {dataset.skipped:,} pairs of the split were skipped"
+    )
     return Table(title, ("problem",), tuple(rows), folded=True)
-
-
-def matching(used: Matching) -> str:
-    """A way to match, in words."""
-    settings = used.model_dump(exclude_none=True, exclude={"method"})
-    return ", ".join((used.method, *(f"{name} {value}" for name, value in settings.items())))
 
 
 def _pose_alignment(method: MethodRecord) -> str:

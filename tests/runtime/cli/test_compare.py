@@ -130,8 +130,7 @@ def test_bad_input_is_one_line(two: tuple[Path, Path], tmp_path: Path):
         ([first, first], 2, "named twice"),
         ([first, second, "--protocol", "none"], 2, "no protocol 'none'; common to all runs: box"),
         ([first, second, "--alpha", "nan"], 2, "alpha nan of protocol box is not in all runs"),
-        ([first, second, "--out", tmp_path / "file"], 2, "file: is a file; name a folder"),
-        ([first, second, "--out", tmp_path / "x" / "y"], 2, "does not exist"),
+        ([first, second, "--out", tmp_path / "file"], 2, "file: cannot be made: File exists"),
     ):
         result = report(*arguments)
         assert result.exit_code == status, (arguments, result.output)

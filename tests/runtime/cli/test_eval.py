@@ -53,8 +53,14 @@ def test_pck_on_real_pairs_with_the_protocol_named(root: Path):
 def test_a_second_run_takes_features_from_the_store_and_says_so(root: Path):
     first = results("spair", "--root", root)
     second = results("spair", "--root", root)
-    assert first["features"] == {"stored_as": "float16", "extracted": 25, "from_store": 0}
-    assert second["features"] == {"stored_as": "float16", "extracted": 0, "from_store": 25}
+    assert first["features"] == {
+        "device": "cpu", "stored_as": "float16", "extracted": 25, "from_store": 0,
+    }  # fmt: skip
+
+    assert second["features"] == {
+        "device": None, "stored_as": "float16", "extracted": 0, "from_store": 25,
+    }  # fmt: skip
+
     assert numbers(first) == numbers(second)
 
 
@@ -75,10 +81,11 @@ def test_results_do_not_depend_on_the_number_of_workers(root: Path):
 def test_an_ensemble_of_lite_with_itself_is_lite(root: Path):
     one = results("spair", "--root", root)
     two = results(
-        "spair", "--root", root, "--bundle", "lite", "--bundle", "lite", "--weights", "0.25,0.75"
+        "spair", "--root", root, "--bundle", "lite", "--bundle", "lite", "--weights", "1,3"
     )
     assert two["protocols"]["box"]["overall"] == one["protocols"]["box"]["overall"]
     assert [each["weight"] for each in two["bundles"]] == [0.25, 0.75]
+    assert two["method"]["ensemble_grid"] == 32
 
 
 def test_int8_costs_less_than_half_a_point(root: Path):
@@ -128,8 +135,8 @@ def test_an_interrupted_run_resumes_to_the_same_results(root: Path, tmp_path: Pa
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (out / "results.json").exists()
-    with kept.open("ab") as file:
-        file.write(b'{"pair": "cut sho')
+    with kept.open("ab") as file:  # what a power cut may leave
+        file.write(b'\0\0\xff{"pair": "cut sho\n{"pair": "cut sho')
 
     other = run("eval", *options, "--method", "argmax", "--out", out, "--resume")
     assert other.exit_code == 1
@@ -142,6 +149,19 @@ def test_an_interrupted_run_resumes_to_the_same_results(root: Path, tmp_path: Pa
     for name in ("per_pair.csv", "per_keypoint.csv"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not kept.exists()
+
+
+def masks_of(root: Path, folder: Path, white: int = 255) -> Path:
+    """The objects' boxes as masks, for every image."""
+    for path in (root / "JPEGImages").rglob("*.jpg"):
+        annotation = root / "ImageAnnotation" / path.parent.name / f"{path.stem}.json"
+        with Image.open(path) as image:
+            mask = Image.new("L", image.size)
+        mask.paste(white, json.loads(annotation.read_text())["bndbox"])
+        target = (folder / path.relative_to(root)).with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mask.save(target)
+    return folder
 
 
 @pytest.fixture
@@ -168,24 +188,81 @@ def test_wrong_annotations_are_listed_and_their_pairs_skipped_and_counted(copy: 
 
 
 def test_masks_choose_the_pose(root: Path, tmp_path: Path):
-    masks = tmp_path / "masks"
-    for path in (root / "JPEGImages").rglob("*.jpg"):
-        annotation = root / "ImageAnnotation" / path.parent.name / f"{path.stem}.json"
-        with Image.open(path) as image:
-            mask = Image.new("L", image.size)
-        mask.paste(255, json.loads(annotation.read_text())["bndbox"])
-        target = (masks / path.relative_to(root)).with_suffix(".png")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        mask.save(target)
-    options = "spair", "--root", root, "--limit", 10, "--pose-alignment", "mask"
-    content = results(*options, "--masks", masks)
+    masks = masks_of(root, tmp_path / "masks")
+    options = "spair", "--root", root, "--pose-alignment", "mask", "--masks", masks
+    content = results(*options, "--limit", 10)
     assert content["method"]["pose_alignment"] == "mask"
     assert 0 < content["method"]["mirrored_pairs"] < 10
 
-    target.unlink()
-    missing = run("eval", *options[:3], *options[5:], "--masks", masks)
+    one = next((masks / "JPEGImages" / "sheep").iterdir())
+    one.unlink()
+    missing = run("eval", *options)
     assert missing.exit_code == 2
-    assert target.name in missing.stderr
+    assert f"{one}: no such mask" in missing.stderr
+
+
+def test_masks_that_show_nothing_are_refused(root: Path, tmp_path: Path):
+    """Masks of 0 and 1 look black, and are a common way to store them."""
+    masks = masks_of(root, tmp_path / "masks", white=1)
+    options = "spair", "--root", root, "--pose-alignment", "mask", "--masks", masks
+    done = run("eval", *options)
+    assert done.exit_code == 1
+    assert "shows nothing white; the object is 255" in done.stderr
+
+
+def test_other_masks_are_another_run(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    masks, out = masks_of(root, tmp_path / "masks"), tmp_path / "out"
+    options = ["spair", "--root", root, "--pose-alignment", "mask", "--limit", 5, "--out", out]
+    monkeypatch.setattr("geoaware.runtime.evaluation.report.write", interrupt)
+    assert run("eval", *options, "--masks", masks).exit_code == 130
+    assert (out / "outcomes.jsonl").exists()
+    moved = masks.rename(tmp_path / "moved")
+    again = run("eval", *options, "--masks", moved, "--resume")
+    assert "5 of 5 pairs are done already" in again.stderr
+    for path in moved.rglob("*.png"):
+        with Image.open(path) as image:
+            Image.new("L", image.size, 255).save(path)
+    other = run("eval", *options, "--masks", moved, "--resume")
+    assert other.exit_code == 1
+    assert "belongs to a run with other" in other.stderr
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_category_without_a_table_is_told_before_any_work(copy: Path):
+    for folder in ("ImageAnnotation", "JPEGImages"):
+        (copy / folder / "cat").rename(copy / folder / "zebra")
+    for path in [*copy.rglob("*.json"), copy / "Layout" / "large" / "test.txt"]:
+        text = path.read_text("utf-8")
+        if ":cat" in text or '"cat"' in text:
+            path.write_text(text.replace(":cat", ":zebra").replace('"cat"', '"zebra"'), "utf-8")
+        if path.stem.endswith(":cat"):
+            path.rename(path.with_name(path.name.replace(":cat", ":zebra")))
+    assert run("eval", "spair", "--root", copy, "--categories", "zebra").exit_code == 0
+    for option in (["--geo-aware"], ["--pose-alignment", "mutual"]):
+        done = run("eval", "spair", "--root", copy, *option)
+        assert done.exit_code == 2
+        assert "category 'zebra' is in no table of keypoints" in done.stderr
+
+
+def test_names_that_are_no_text_do_not_end_a_run(copy: Path, tmp_path: Path):
+    root = copy.rename(tmp_path / "sp\udcffair")
+    next((root / "JPEGImages" / "sheep").iterdir()).unlink()
+    out = tmp_path / "o\udcffut"
+    done = run("eval", "spair", "--root", root, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "udcff" in (out / "results.json").read_text("utf-8")
+
+
+def test_bundles_of_different_frames_are_refused_before_any_work(root: Path, tmp_path: Path):
+    from benchmarks.synthetic import random_bundle
+
+    other = random_bundle(tmp_path / "random", side=32, cells=4, channels=8)
+    done = run("eval", "spair", "--root", root, "--bundle", "lite", "--bundle", other.path)
+    assert done.exit_code == 2
+    assert "lite (stretch) and random (letterbox)" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -194,7 +271,10 @@ def test_masks_choose_the_pose(root: Path, tmp_path: Path):
         (["spair", "--protocol", "pck"], "protocol 'pck' is none of box"),
         (["pf-willow", "--protocol", "box"], "PF-Willow has none"),
         (["spair", "--alpha", "-1"], "--alpha -1.0 must be above 0"),
-        (["spair", "--split", "tests"], "no split 'tests'; it has train, val, test"),
+        (
+            ["spair", "--split", "tests"],
+            "no split 'tests' in setting large; it has train",
+        ),
         (["spair", "--setting", "medium"], "no setting 'medium'"),
         (["spair", "--categories", "unicorn"], "no pair of category 'unicorn'"),
         (["spair", "--bundle", "nowhere"], "bundle 'nowhere' is not built"),

@@ -144,7 +144,6 @@ def test_prune_leaves_what_is_not_its_own(store: Path):
     assert other.exists()
     assert not stale.exists()
     assert count(store) == 1
-    assert sorted(path.name for path in store.iterdir()) == ["elsewhere", "notes.txt"]
 
 
 def test_prune_must_be_told_what(store: Path):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geoaware.runtime.datasets import ap10k, read
+from geoaware.runtime.datasets import DATASETS, ap10k, read
 from geoaware.runtime.datasets.ap10k_benchmark import build
 from geoaware.runtime.errors import GeoAwareError, InputError
 
@@ -241,7 +241,7 @@ def test_the_real_animals_are_read_as_annotated(mini: Path):
     assert pair.mutual.all()
 
 
-@pytest.mark.parametrize(("setting", "splits"), ap10k.SETTINGS.items())
+@pytest.mark.parametrize(("setting", "splits"), DATASETS["ap10k"].splits.items())
 def test_every_list_can_be_read(mini: Path, setting: str, splits: tuple[str, ...]):
     for split in splits:
         assert read("ap10k", mini, split, setting).problems == ()
@@ -269,7 +269,7 @@ def test_images_lie_in_the_folder_data_where_there_is_one(tmp_path: Path):
 
 
 def test_a_setting_without_the_split_says_so(mini: Path):
-    with pytest.raises(InputError, match="no train split in setting cross-family; it has val, te"):
+    with pytest.raises(InputError, match="no split 'train' in setting cross-family; it has val"):
         read("ap10k", mini, "train", "cross-family")
 
 

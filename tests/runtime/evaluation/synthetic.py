@@ -119,9 +119,12 @@ def results(
         method=MethodRecord(
             matching=Matching(), ensemble_grid=None, pose_alignment=None, mirrored_pairs=0
         ),
-        features=FeaturesRecord(stored_as="float16", extracted=2, from_store=0),
+        features=FeaturesRecord(device="cpu", stored_as="float16", extracted=2, from_store=0),
         protocols={
-            each.name: score(each, each.alphas, "spair", outcomes, per_keypoint) for each in rules
+            each.name: score(
+                each, each.alphas, "spair", outcomes, in_subset=True, per_keypoint=per_keypoint
+            )
+            for each in rules
         },
         durations_s={"extraction": 1.5, "matching": 0.25},
         versions={"python": "3.11", "geoaware": "0.1.0"},

@@ -19,8 +19,8 @@ from PIL import Image
 from geoaware.runtime import GeoAwareError
 from geoaware.runtime.evaluation import report
 from geoaware.runtime.evaluation.outcome import Outcome
+from geoaware.runtime.evaluation.reading import read_results
 from geoaware.runtime.evaluation.report import pictures
-from geoaware.runtime.evaluation.report.reading import read_results
 
 from .synthetic import many, outcome, results
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ...errors import GeoAwareError, InputError, first_line, first_problem
-from ..results import ProtocolResult, Results, key
-from . import RESULTS
-from .csv_files import PER_PAIR, pck_column
+from ..errors import GeoAwareError, InputError, first_line, first_problem
+from .report import RESULTS
+from .report.csv_files import PER_PAIR, pck_column
+from .results import ProtocolResult, Results, key
 
 
 @dataclass(frozen=True, eq=False)

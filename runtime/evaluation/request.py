@@ -1,0 +1,103 @@
+"""What is asked of an evaluation: pairs and bundles, how to match, what to compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..bundle import Bundle
+from ..datasets import DATASETS, Pair
+from ..datasets.keypoints import similar_groups
+from ..engines import Device
+from ..errors import InputError
+from ..matcher import Matcher
+from ..pose import Alignment
+from ..store import StoredAs
+from .protocols import Protocol
+from .selection import Selection
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A dataset, a choice of its pairs, and the bundles that describe their images.
+
+    setting: None for the dataset's usual one. strict: whether a problem of the annotations
+    stops the run; otherwise the pairs concerned are skipped and counted.
+    """
+
+    dataset: str
+    root: Path
+    split: str
+    setting: str | None
+    selection: Selection
+    bundles: tuple[Bundle, ...]
+    store: Path
+    stored_as: StoredAs
+    device: Device
+    workers: int
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Method:
+    """How keypoints are found.
+
+    mutual: whether matches are checked to be mutual nearest neighbours.
+    alignment: whether and by what the source or its mirror image is chosen.
+    masks: the folder of the images' masks, for alignment by mask.
+    """
+
+    matcher: Matcher
+    mutual: bool = False
+    alignment: Alignment | None = None
+    masks: Path | None = None
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is computed from the outcomes.
+
+    alphas: instead of each protocol's own. geometry_aware, per_keypoint: those parts too.
+    """
+
+    protocols: Sequence[Protocol]
+    alphas: tuple[float, ...] = ()
+    geometry_aware: bool = False
+    per_keypoint: bool = False
+
+
+def check(inputs: Inputs, method: Method, scoring: Scoring) -> None:
+    """Raise InputError for what cannot be, before anything is read."""
+    spec = DATASETS[inputs.dataset]
+    if method.alignment and not spec.keypoint_tables:
+        raise InputError(
+            f"{spec.title} has no table of which keypoints change places in a mirror, "
+            "so --pose-alignment has no meaning there"
+        )
+    if scoring.geometry_aware and not spec.keypoint_tables:
+        raise InputError(f"{spec.title} has no table of look-alike keypoints for --geo-aware")
+    if (method.alignment == "mask") != (method.masks is not None):
+        raise InputError("--pose-alignment mask and --masks DIR belong together")
+
+
+def check_frames(bundles: Iterable[Bundle]) -> None:
+    """Raise InputError where the maps of an ensemble would have no grid in common."""
+    modes = {bundle.manifest.recipe.frame.mode: bundle.manifest.name for bundle in bundles}
+    if len(modes) > 1:
+        told = " and ".join(f"{name} ({mode})" for mode, name in modes.items())
+        raise InputError(f"bundles of different frames make no ensemble: {told}")
+
+
+def check_categories(
+    pairs: Sequence[Pair], inputs: Inputs, method: Method, scoring: Scoring
+) -> None:
+    """Raise InputError for a category whose keypoints are in no table, where tables are needed."""
+    if method.alignment is None and not scoring.geometry_aware:
+        return
+    for category in sorted({pair.category for pair in pairs}):
+        if similar_groups(inputs.dataset, category) is None:
+            raise InputError(
+                f"category {category!r} is in no table of keypoints; leave out --pose-alignment "
+                "and --geo-aware, or name others with --categories"
+            )
