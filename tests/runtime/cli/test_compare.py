@@ -7,22 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
-from geoaware.runtime.cli.compare import compare
-from geoaware.runtime.cli.group import OneLineErrors
+from geoaware.runtime.cli import georun
 
 from ..evaluation.synthetic import many, outcome, results, run
-
-
-@click.group(cls=OneLineErrors, name="georun")
-def georun() -> None:
-    pass
-
-
-georun.add_command(compare)
 
 
 def report(*arguments: object) -> Result:

@@ -5,40 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
-from geoaware.runtime.cli.data import data
-from geoaware.runtime.cli.group import OneLineErrors
+from geoaware.runtime.cli import georun
 from geoaware.runtime.cli.inputs import DATASET_NAMES
 from geoaware.runtime.datasets import DATASETS
 
+from ..datasets.http_server import Server, sends
 from ..datasets.test_ap10k import annotated, few
-from ..datasets.test_download import Server, sends, serving
 from ..datasets.test_unpack import packed
-
-
-@click.group(cls=OneLineErrors)
-def georun() -> None:
-    """Stand in for the program, of which this is one command."""
-
-
-georun.add_command(data)
 
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(georun, ["data", "prepare", *map(str, arguments)])
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "*")
-    with serving() as running:
-        yield running
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from geoaware.runtime.datasets.place import Advance, alone, destination
 from geoaware.runtime.datasets.prepare import check, fetch, install, problems_of
 from geoaware.runtime.errors import GeoAwareError, InputError
 
+from .http_server import Server, refuses, sends
 from .test_ap10k import annotated, few
-from .test_download import Server, refuses, sends, serving
 from .test_unpack import FILES, UNPACKED, content, packed
 
 HEX = "0" * 64
@@ -27,13 +27,6 @@ HEX = "0" * 64
 @contextmanager
 def silent(step: str, unit: str) -> Iterator[Advance]:
     yield lambda done, total: None
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "*")
-    with serving() as running:
-        yield running
 
 
 @pytest.fixture
