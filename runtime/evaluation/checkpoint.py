@@ -11,10 +11,19 @@ from typing import IO, Any
 import numpy as np
 
 from ..datasets import Pair
-from ..errors import GeoAwareError
+from ..errors import GeoAwareError, InputError
 from .outcome import Outcome
 
 NAME = "outcomes.jsonl"
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Raise InputError where a folder holds an interrupted run, which would be lost."""
+    if (folder / NAME).exists():
+        raise InputError(
+            f"{folder}: holds an interrupted run; go on with --resume, name another --out, or "
+            f"remove {NAME} to start anew"
+        )
 
 
 class Checkpoint:
@@ -41,7 +50,7 @@ class Checkpoint:
         if first != self._run:
             raise GeoAwareError(
                 f"{self.path}: belongs to a run with other pairs, bundles or options; "
-                "give the same ones, another --out, or leave out --resume"
+                "give the same ones, or another --out"
             )
         by_name = {pair.name: pair for pair in pairs}
         outcomes = []

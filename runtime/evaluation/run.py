@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, refuse_unfinished
 from .masks import MaskFolder
 from .material import Material, Selected, gather, select
 from .outcome import Outcome
@@ -36,6 +36,8 @@ def evaluate(
     Raises InputError for what cannot be asked of the dataset, GeoAwareError where the run fails.
     """
     check(inputs, method, scoring)
+    if folder is not None and not resume:
+        refuse_unfinished(folder)
     started = time.perf_counter()
     selected = select(inputs, watch)
     check_categories(selected.pairs, inputs, method, scoring)

@@ -138,6 +138,9 @@ def test_an_interrupted_run_resumes_to_the_same_results(root: Path, tmp_path: Pa
     with kept.open("ab") as file:  # what a power cut may leave
         file.write(b'\0\0\xff{"pair": "cut sho\n{"pair": "cut sho')
 
+    forgotten = run("eval", *options, "--out", out)
+    assert forgotten.exit_code == 2
+    assert "holds an interrupted run; go on with --resume" in forgotten.stderr
     other = run("eval", *options, "--method", "argmax", "--out", out, "--resume")
     assert other.exit_code == 1
     assert "belongs to a run with other pairs, bundles or options" in other.stderr
