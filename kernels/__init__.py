@@ -4,7 +4,7 @@
 host with numpy. `geoaware.kernels.reference` says in float64 what they must compute.
 """
 
-from .ensemble import ensemble_blocks, resized
+from .ensemble import bilinear, ensemble_blocks, resized
 from .matching import Found, locate, match
 from .neighbours import Neighbours, neighbours
 from .similarity import one_thread, similarity_blocks, unit
@@ -15,6 +15,7 @@ __all__ = [
     "Neighbours",
     "SoftArgmax",
     "Variant",
+    "bilinear",
     "ensemble_blocks",
     "locate",
     "match",

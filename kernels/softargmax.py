@@ -12,7 +12,8 @@ from .similarity import Float32, similarity_blocks, unit
 
 Variant = Literal["zeroed", "cropped"]
 
-LOWEST_TEMPERATURE = 1e-6  # below it similarity / temperature leaves float32
+# Beyond these similarity / temperature leaves float32, or all that is left of it.
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-6, 1e6
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class SoftArgmax:
 
     window: `zeroed`: cells to each side of the peak, 0 for the whole grid, negative for a
         Gaussian of that many cells; `cropped`: cells across, odd.
-    temperature: divides the similarities before the softmax, at least 1e-6.
+    temperature: divides the similarities before the softmax, 1e-6 to 1e6.
     """
 
     window: int
@@ -31,9 +32,10 @@ class SoftArgmax:
     def __post_init__(self) -> None:
         if self.variant not in ("zeroed", "cropped"):
             raise ValueError(f"variant {self.variant!r} is neither 'zeroed' nor 'cropped'")
-        if not (np.isfinite(self.temperature) and self.temperature >= LOWEST_TEMPERATURE):
+        if not LOWEST_TEMPERATURE <= self.temperature <= HIGHEST_TEMPERATURE:
             raise ValueError(
-                f"temperature {self.temperature} must be finite, {LOWEST_TEMPERATURE} or more"
+                f"temperature {self.temperature} must lie between {LOWEST_TEMPERATURE:g} and "
+                f"{HIGHEST_TEMPERATURE:g}"
             )
         if self.variant == "cropped" and (self.window < 1 or self.window % 2 == 0):
             raise ValueError(f"window {self.window} must be odd and positive for variant 'cropped'")

@@ -28,15 +28,15 @@ class Matcher:
         bundle's cosine similarities are resized bilinearly to the smallest of their grids and
         averaged with the weights, and points are found in the average.
 
-    Raises InputError where a weight is not above 0.
+    Raises InputError where a weight does not lie between 1e-6 and 1e6.
     """
 
     matching: Matching
     weights: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
-        if not self.weights or not all(0 < weight < np.inf for weight in self.weights):
-            raise InputError(f"weights {self.weights} must all be above 0")
+        if not self.weights or not all(1e-6 <= weight <= 1e6 for weight in self.weights):
+            raise InputError(f"weights {self.weights} must lie between 1e-6 and 1e6")
 
     @property
     def shares(self) -> tuple[float, ...]:

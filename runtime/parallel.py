@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ def engine_threads(workers: int) -> int:
 
 def in_threads(
     function: Callable[[Item], Outcome], items: Iterable[Item], workers: int
-) -> Iterator[tuple[Item, Outcome]]:
+) -> Generator[tuple[Item, Outcome], None, None]:
     """Yield every item and what the function made of it, as they are done.
 
     Raises what the function raises; what has not begun by then is left undone.

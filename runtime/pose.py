@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import neighbours, resized
+from ..kernels import bilinear, neighbours
 from .features import Features
 from .geometry import Frame, Grid
 
@@ -78,8 +78,13 @@ def _flat(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _upsampled(features: Features) -> NDArray[np.float32]:
     """Descriptors on 64 x 64 cells, bilinear, not normalised again: (64, 64, channels)."""
-    channels_first = np.moveaxis(features.descriptors, 2, 0)
-    return np.moveaxis(resized(channels_first, (MASK_CELLS, MASK_CELLS)), 0, 2)
+    descriptors = features.descriptors
+    rows, columns, channels = descriptors.shape
+    tall = bilinear(rows, MASK_CELLS) @ descriptors.reshape(rows, columns * channels)
+    wide: NDArray[np.float32] = np.matmul(
+        bilinear(columns, MASK_CELLS), tall.reshape(MASK_CELLS, columns, channels)
+    )
+    return wide
 
 
 def _on_grid(mask: Mask, frame: Frame) -> Mask:

@@ -68,6 +68,7 @@ class StoredMap:
             facts = json.loads(self._file.metadata()[_FACTS])
             self._checksum = facts.pop("crc32")
             self._facts = facts
+            self.key = Key(facts["image"], facts["mirrored"])
             self.bundle: str = facts["bundle"]
             frame = Frame(**facts["frame"])
             self._values = self._file.get_slice("descriptors")
@@ -128,6 +129,8 @@ class FeatureStore:
         values, scale = _quantised(features.descriptors, self.stored_as)
         tensors = {"descriptors": values} | ({} if scale is None else {"scale": scale})
         facts: dict[str, Any] = {
+            "image": key.digest,
+            "mirrored": key.mirrored,
             "bundle": self.bundle,
             "frame": asdict(features.frame),
         }
@@ -140,8 +143,11 @@ class FeatureStore:
             file.write(save(tensors, {_FACTS: json.dumps(facts)}))
 
     def load(self, key: Key) -> StoredMap:
-        """Open an entry. Raises GeoAwareError where there is none or it is not a whole one."""
-        return StoredMap(self.path(key))
+        """Open an entry. Raises GeoAwareError where there is none, or another one."""
+        stored = StoredMap(self.path(key))
+        if (stored.key, stored.bundle) != (key, self.bundle):
+            raise GeoAwareError(f"{self.path(key)}: holds the features of another image or bundle")
+        return stored
 
     def holds(self, key: Key) -> bool | None:
         """Whether an entry's content is what was written; None where there is no entry."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--masks", metavar="DIR", help="Masks for --pose-alignment mask, laid out as images.")
 @click.option("--mutual", is_flag=True, help="Score mutual nearest neighbours by themselves too.")
 @click.option("--geo-aware", is_flag=True, help="Score the geometry-aware subset too.")
-@click.option("--per-keypoint", is_flag=True, help="Score every keypoint of a category too.")
+@click.option("--per-keypoint", is_flag=True, help="Every keypoint too, in --out and --json.")
 @click.option("--out", metavar="DIR", help="Write results.json, tables and a report to a folder.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run in --out.")
 @click.option("--json", "to_stdout", is_flag=True, help="Print results.json.")
@@ -81,7 +81,12 @@ def evaluate(
     inputs, weights = inputs_of(dataset, split, options)
     matching = chosen_matching(inputs.bundles[0].manifest.recipe.matching, options)
     method = Method(Matcher(matching, weights), mutual, alignment, Path(masks) if masks else None)
-    results, outcomes = run(inputs, method, scoring, Bars(), folder, resume, typed())
+    try:
+        results, outcomes = run(inputs, method, scoring, Bars(), folder, resume, typed())
+    except KeyboardInterrupt:
+        if folder:
+            click.echo("what is done is kept; go on with --resume", err=True)
+        raise
     _say_where_features_came_from(results)
     if folder:
         with Bars().stage("report", 1, "reports"):

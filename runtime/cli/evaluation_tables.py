@@ -19,7 +19,9 @@ def print_results(results: Results) -> None:
     from ..evaluation.report import tables
 
     dataset = results.dataset.label
-    _print_line(f"{dataset}: {results.bundle_names}, {results.dataset.pairs:,} pairs")
+    skipped = f", {results.dataset.skipped:,} skipped" if results.dataset.skipped else ""
+    made = f"{results.bundle_names}, {results.method.label}"
+    _print_line(f"{dataset}: {made}; {results.dataset.pairs:,} pairs{skipped}")
     for result in results.protocols.values():
         title = f"{dataset}, protocol {result.name}: {result.formula}"
         _print_table(title, tables.overall(result).only(OVERALL))

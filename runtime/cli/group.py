@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Any
 
 import click
 
 from ..errors import GeoAwareError
+
+
+def _refuse_empty(words: Sequence[str] | None) -> None:
+    """Refuse an empty argument: a shell variable that is not set, more often than not."""
+    for word in sys.argv[1:] if words is None else words:
+        if not word or (word.startswith("--") and word.endswith("=")):
+            raise click.UsageError(f"an empty argument ({word!r}); is a shell variable not set?")
 
 
 class OneLineErrors(click.Group):
@@ -21,8 +29,10 @@ class OneLineErrors(click.Group):
             if isinstance(stream, TextIOWrapper):  # what a terminal cannot show is spelt out
                 stream.reconfigure(errors="backslashreplace")
         try:
+            _refuse_empty(args[0] if args else options.get("args"))
             status = super().main(*args, **options)
-            sys.stdout.flush()
+            if sys.stdout:
+                sys.stdout.flush()
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             sys.exit(2)

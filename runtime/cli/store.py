@@ -65,14 +65,14 @@ def info(store: str | None, to_stdout: bool) -> None:
 @store.command()
 @folder_option
 @click.option("--bundle", metavar="NAME|HASH", help="Entries of this bundle.")
-@click.option("--older-than", type=click.FloatRange(0), metavar="DAYS", help="Written before that.")
+@click.option("--older-than", type=click.IntRange(0), metavar="DAYS", help="Written before that.")
 @click.option("--damaged", is_flag=True, help="Entries whose content is not what was written.")
 @click.option("--all", "everything", is_flag=True, help="All entries.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def prune(
     store: str | None,
     bundle: str | None,
-    older_than: float | None,
+    older_than: int | None,
     damaged: bool,
     everything: bool,
     dry_run: bool,

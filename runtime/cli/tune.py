@@ -49,6 +49,7 @@ def tune(
     from ..evaluation import tuning
     from ..evaluation.protocols import chosen
     from ..evaluation.report import check_installed
+    from .command_line import typed
     from .outputs import alphas_of, folder_of
     from .watch import Bars
 
@@ -66,7 +67,13 @@ def tune(
     folder = folder_of(out) if out else None
     inputs, weights = inputs_of(dataset, split, options)
     tuned = tuning.tune(inputs, weights, search, protocols[0], thresholds, Bars())
-    content = json.dumps(tuning.as_json(tuned), indent=2)
+    facts = {
+        "command": typed(),
+        "dataset": inputs.dataset,
+        "split": inputs.split,
+        "bundles": {each.manifest.name: each.manifest.hash() for each in inputs.bundles},
+    }
+    content = json.dumps(facts | tuning.as_json(tuned), indent=2)
     if folder:
         from ..evaluation.report.heatmap import heatmap
         from ..files import replacing

@@ -102,9 +102,12 @@ def _line(outcome: Outcome) -> str:
 
 def _outcome(content: dict[str, Any], pairs: dict[str, Pair]) -> Outcome:
     pair, nearest = pairs[content["pair"]], content["nearest"]
+    predicted = np.array(content["predicted"], np.float64).reshape(int(pair.mutual.sum()), 2)
+    if not np.isfinite(predicted).all():
+        raise ValueError("coordinates that are no numbers")
     return Outcome(
         pair,
-        np.array(content["predicted"], np.float64).reshape(int(pair.mutual.sum()), 2),
+        predicted,
         np.array(content["similarity"], np.float32),
         None if nearest is None else np.array(nearest, np.bool_),
         content["mirrored"],

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import GeoAwareError, InputError
 from .reading import PairScores, read_pairs, read_results
-from .results import Results, key
+from .results import Results, key, spelt_out
 from .statistics import bootstrap_means, interval
 
 Verdict = Literal["better", "worse", "no clear difference", "too few pairs"]
@@ -124,7 +124,7 @@ def _compared(name: str, results: Results, left_out: int) -> ComparedRun:
     return ComparedRun(
         name,
         results.bundle_names,
-        results.method.label,
+        f"{results.method.label}, stored as {results.features.stored_as}",
         results.dataset.fingerprint,
         left_out,
     )
@@ -137,7 +137,8 @@ def _names(folders: Sequence[Path]) -> list[str]:
         if paths.count(path) > 1:
             raise InputError(f"{path}: named twice")
     short = [path.name for path in paths]
-    return short if len(set(short)) == len(short) else [str(path) for path in paths]
+    names = short if len(set(short)) == len(short) else [str(path) for path in paths]
+    return [spelt_out(name) for name in names]
 
 
 def _check_same_dataset(runs: dict[str, Results]) -> None:

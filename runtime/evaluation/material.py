@@ -48,13 +48,15 @@ def select(inputs: Inputs, watch: Watch) -> Selected:
     Raises InputError where nothing fits what was asked for, GeoAwareError where problems stop a
     strict run or no pair is left.
     """
+    spec = DATASETS[inputs.dataset]
     check_frames(inputs.bundles)
-    with watch.stage(f"{DATASETS[inputs.dataset].title}: annotations", 1, "datasets"):
+    with watch.stage(f"{spec.title}: annotations", 1, "datasets"):
         listing = read(inputs.dataset, inputs.root, inputs.split, inputs.setting)
     _report(listing.problems, inputs.strict, watch)
     pairs = inputs.selection.of(listing.pairs)
     if not pairs:
-        raise GeoAwareError(f"{inputs.root}: no pair is left to work on")
+        where = " ".join(filter(None, (inputs.setting or spec.usual_setting, inputs.split)))
+        raise GeoAwareError(f"{inputs.root}: no pair of {spec.title} {where} is left to work on")
     return Selected(pairs, listing.problems, listing.skipped)
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TypeVar
 
 import numpy as np
@@ -66,15 +67,24 @@ class Predictor:
             target = self._maps(path)
             return [of_pair(pair, target) for pair in by_target[path]]
 
+        stopped = Event()
+
         def of_pair(pair: Pair, target: Sequence[StoredMap]) -> Made:
+            if stopped.is_set():
+                raise GeoAwareError("stopped")
             try:
                 return function(pair, self._maps(pair.source.path), target)
             except GeoAwareError as error:
                 raise type(error)(f"{pair.name}: {error}") from None
 
         with one_thread():
-            for _, made in in_threads(of_target, by_target, workers):
-                yield made
+            working = in_threads(of_target, by_target, workers)
+            try:
+                for _, made in working:
+                    yield made
+            finally:
+                stopped.set()
+                working.close()
 
     def _outcome(
         self, pair: Pair, source: Sequence[StoredMap], target: Sequence[StoredMap]

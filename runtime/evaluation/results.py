@@ -15,12 +15,12 @@ from ..recipe import Matching
 ByAlpha = dict[str, float]
 
 
-def _spelt_out(text: str) -> str:
+def spelt_out(text: str) -> str:
     """Text that UTF-8 can hold: bytes of file names that are no text are written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-Text = Annotated[str, BeforeValidator(_spelt_out)]
+Text = Annotated[str, BeforeValidator(spelt_out)]
 
 
 class Record(BaseModel):
@@ -137,7 +137,9 @@ class MethodRecord(Record):
     def label(self) -> str:
         """The way to match, in words."""
         settings = self.matching.model_dump(exclude_none=True, exclude={"method"})
-        words = (self.matching.method, *(f"{name} {value}" for name, value in settings.items()))
+        words = [self.matching.method, *(f"{name} {value}" for name, value in settings.items())]
+        if self.pose_alignment:
+            words.append(f"pose alignment {self.pose_alignment}")
         return ", ".join(words)
 
 

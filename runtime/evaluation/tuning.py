@@ -68,6 +68,7 @@ class Tuned:
     grid: NDArray[np.float64]
     argmax: NDArray[np.float64]
     pairs: int
+    fingerprint: str
 
     def best(self, number: int) -> Matching:
         """The best setting at the alpha of this number; the smaller window among equals."""
@@ -117,7 +118,13 @@ def tune(
     mean = 100 * np.mean([by_name[pair.name] for pair in material.pairs], axis=0).round(8).T
     shape = len(alphas), len(search.windows), len(search.temperatures)
     return Tuned(
-        search, protocol, alphas, mean[:, :-1].reshape(shape), mean[:, -1], len(material.pairs)
+        search,
+        protocol,
+        alphas,
+        mean[:, :-1].reshape(shape),
+        mean[:, -1],
+        len(material.pairs),
+        material.fingerprint,
     )
 
 
@@ -127,6 +134,7 @@ def as_json(tuned: Tuned) -> dict[str, object]:
         "protocol": tuned.protocol.name,
         "formula": tuned.protocol.formula,
         "pairs": tuned.pairs,
+        "fingerprint": tuned.fingerprint,
         "variant": tuned.search.variant,
         "windows": list(tuned.search.windows),
         "temperatures": list(tuned.search.temperatures),

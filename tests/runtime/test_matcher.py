@@ -70,7 +70,7 @@ def test_what_does_not_belong_together_is_refused():
     boxed = features(1, 8, "two", "letterbox")
     with pytest.raises(InputError, match="letterboxed"):
         Matcher(ARGMAX, (0.5, 0.5)).match([one, boxed], [one, boxed], POINTS)
-    with pytest.raises(InputError, match="above 0"):
+    with pytest.raises(InputError, match="between"):
         Matcher(ARGMAX, (0.5, -0.5))
 
 

@@ -104,6 +104,16 @@ def test_damage_is_seen(store: FeatureStore, damage: str):
             store.load(KEY)
 
 
+def test_an_entry_of_another_image_does_not_hold(store: FeatureStore):
+    other = Key("cd" * 32)
+    store.save(KEY, features())
+    store.path(other).parent.mkdir(parents=True)
+    shutil.copy(store.path(KEY), store.path(other))
+    assert store.holds(other) is False
+    with pytest.raises(GeoAwareError, match="of another image or bundle"):
+        store.load(other)
+
+
 def test_descriptors_that_are_not_finite_are_not_stored(store: FeatureStore):
     made = features()
     made.descriptors[2, 2, 3] = np.nan

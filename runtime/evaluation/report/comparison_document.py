@@ -78,7 +78,15 @@ def runs(comparison: Comparison) -> Table:
 
 def overall(comparison: Comparison) -> Table:
     """How the runs stand on all common pairs."""
-    columns = ("alpha", "run", "per image", "difference", "95 % interval", "better in", "verdict")
+    columns = (
+        "alpha",
+        "run",
+        "per image",
+        "difference",
+        "95 % interval",
+        "resamples better",
+        "verdict",
+    )
     rows = tuple(
         (alpha, each.run, f"{each.mean:.1f}", *_cells(each.difference))
         for alpha, standings in comparison.overall.standings.items()

@@ -6,8 +6,12 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..outcome import Outcome
 from ..results import Results, key
+from ..subset import geometry_aware
 from . import verdicts
 
 PER_PAIR, PER_KEYPOINT = "per_pair.csv", "per_keypoint.csv"
@@ -34,12 +38,13 @@ def per_pair(results: Results, outcomes: Sequence[Outcome]) -> str:
 def per_keypoint(results: Results, outcomes: Iterable[Outcome]) -> str:
     """One row per keypoint; points and distances are in pixels of their own images.
 
-    `mutual` is empty where it was not asked for. A PCK column holds 1 where the keypoint is
+    `mutual` is empty where it was not asked for, `geometry-aware` where there is no table of
+    look-alikes. A PCK column holds 1 where the keypoint is
     correct and 0 where not.
     """
     header = [
         "pair", "category", "keypoint", "source x", "source y", "predicted x", "predicted y",
-        "truth x", "truth y", "distance", "similarity", "mutual",
+        "truth x", "truth y", "distance", "similarity", "mutual", "geometry-aware",
         *(f"{name} reference" for name in results.protocols), *_pck_columns(results),
     ]  # fmt: skip
     return _text(header, (row for outcome in outcomes for row in _keypoint_rows(results, outcome)))
@@ -68,13 +73,19 @@ def _keypoint_rows(results: Results, outcome: Outcome) -> Iterator[Iterable[obje
         *(axis for array in points for axis in array.T.round(3).tolist()),
         distances.round(3).tolist(),
         outcome.similarity.astype(float).round(5).tolist(),
-        [""] * count if outcome.nearest is None else outcome.nearest.astype(int).tolist(),
+        _flags(outcome.nearest, count),
+        _flags(geometry_aware(results.dataset.name, pair), count),
     ]
     correct = []
     for name, result in results.protocols.items():
         columns.append([round(verdicts.reference(name, outcome), 3)] * count)
         correct += verdicts.correct(name, outcome, result.alphas).T.astype(int).tolist()
     return zip(*columns, *correct, strict=True)
+
+
+def _flags(chosen: NDArray[np.bool_] | None, count: int) -> list[object]:
+    """1 and 0; empty where it is not known."""
+    return [""] * count if chosen is None else chosen.astype(int).tolist()
 
 
 def _pck_columns(results: Results) -> list[str]:

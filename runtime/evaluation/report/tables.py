@@ -27,8 +27,10 @@ def overall(result: ProtocolResult) -> Table:
 
 
 def categories(result: ProtocolResult) -> Table:
-    """PCK of every category, and of all of them."""
-    rows = [*result.categories.items(), ("all", result.overall)]
+    """PCK of every category, and of all of them where there are several."""
+    rows = list(result.categories.items())
+    if len(rows) > 1:
+        rows.append(("all", result.overall))
     return _scores(_title("Per category", result), "category", result, rows)
 
 

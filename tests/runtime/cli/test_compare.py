@@ -28,7 +28,7 @@ def test_one_run_is_shown_by_every_protocol(tmp_path: Path):
     outcomes = [outcome("a", [4, 5, 9, 10], "aeroplane"), outcome("b", [5], "cat")]
     shown = report(run(tmp_path / "run", outcomes))
     assert shown.exit_code == 0, shown.output
-    assert "SPair-71k test, large: lite, 2 pairs" in shown.stdout
+    assert "SPair-71k test, large: lite, argmax; 2 pairs" in shown.stdout
     lines = [" ".join(line.replace("│", " ").split()) for line in shown.stdout.splitlines()]
     assert (
         "SPair-71k test, large, protocol box: "

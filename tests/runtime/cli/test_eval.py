@@ -234,6 +234,29 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_a_closed_stdout_is_no_bug(root: Path):
+    command = f"{sys.executable} -m geoaware.runtime eval spair --root {root} --limit 2 >&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_is_heard_soon_and_says_how_to_go_on(root: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    options = ["spair", "--root", root, "--pose-alignment", "mutual", "--out", out]
+    command = [sys.executable, "-m", "geoaware.runtime", "eval", *map(str, options)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    kept = out / "outcomes.jsonl"
+    while not (kept.exists() and kept.read_bytes().count(b"\n") > 5):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert b"go on with --resume" in errors
+    assert time.monotonic() - started < 5
+
+
 def test_a_category_without_a_table_is_told_before_any_work(copy: Path):
     for folder in ("ImageAnnotation", "JPEGImages"):
         (copy / folder / "cat").rename(copy / folder / "zebra")

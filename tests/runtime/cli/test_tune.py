@@ -65,6 +65,9 @@ def test_the_papers_grid_comes_without_asking_and_the_best_is_named(root: Path, 
         column = found["temperatures"].index(best["temperature"])
         assert values["pck"][row][column] == values["best_pck"] == max(map(max, values["pck"]))
     assert json.loads((tmp_path / "out" / "tune.json").read_text()) == found
+    assert (found["dataset"], found["split"], found["bundles"]) == (
+        "spair", "test", {"lite": "d618bf65714a28db"},
+    )  # fmt: skip
     with Image.open(tmp_path / "out" / "heatmap.png") as picture:
         assert picture.width > picture.height
 
@@ -80,7 +83,7 @@ def test_a_person_gets_tables(root: Path):
     [
         (["--windows", "4"], "window 4 must be odd"),
         (["--windows", "three"], "is no list of numbers"),
-        (["--temperatures", "0"], "temperature 0.0 must be finite"),
+        (["--temperatures", "0"], "temperature 0.0 must lie between"),
         (["--protocol", "all"], "name it"),
         (["--split", "val"], "val.txt"),
     ],

@@ -83,7 +83,7 @@ def test_every_keypoint_visible_in_both_images_has_a_row(tmp_path: Path):
         "pair": "a", "category": "cat", "keypoint": "4",
         "source x": "77.0", "source y": "90.0", "predicted x": "34.0", "predicted y": "77.0",
         "truth x": "44.0", "truth y": "77.0", "distance": "10.0", "similarity": "0.4",
-        "mutual": "1", "box-strict reference": "100.0",
+        "mutual": "1", "geometry-aware": "0", "box-strict reference": "100.0",
         "box-strict@0.01": "0", "box-strict@0.05": "0", "box-strict@0.10": "0",
     }  # fmt: skip
     assert [row["box-strict@0.05"] for row in table] == ["1", "0", "0"]
