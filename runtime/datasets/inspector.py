@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from textwrap import shorten
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from pydantic import BaseModel, ValidationError
 
+from ..doctor import install_command
 from ..errors import GeoAwareError, InputError, first_line, first_problem
 from ..geometry import Points
 from .pair import AnnotatedImage, Box, Listing, Pair, Problem
@@ -47,12 +49,8 @@ def read_list(path: Path) -> str:
 
 def check_scipy(title: str) -> None:
     """Raise GeoAwareError where scipy, which reads MATLAB files, is not installed."""
-    try:
-        import scipy.io  # type: ignore[import-untyped]  # noqa: F401
-    except ImportError:
-        from ..doctor import install_command
-
-        raise GeoAwareError(f"reading {title} needs scipy: {install_command('eval')}") from None
+    if find_spec("scipy") is None:
+        raise GeoAwareError(f"reading {title} needs scipy: {install_command('eval')}")
 
 
 class Inspector:

@@ -257,7 +257,7 @@ def test_a_damaged_list_is_refused(root: Path, content: bytes):
 
 def test_scipy_is_needed_for_the_annotations_only(root: Path, monkeypatch: pytest.MonkeyPatch):
     write(root / TRAIN, f"{A},{B},6,0")
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    monkeypatch.setitem(sys.modules, "scipy", None)
     assert len(read_test(root, GOOD).pairs) == 1
     with pytest.raises(
         GeoAwareError, match=r'PF-Pascal needs scipy: pip install "geoaware\[eval]"'

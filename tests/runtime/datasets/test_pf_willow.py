@@ -125,7 +125,7 @@ def test_a_half_unpacked_dataset_is_refused_in_one_line(tmp_path: Path, made: st
 
 def test_without_scipy_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "PF-dataset").mkdir()
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(GeoAwareError) as caught:
         read("pf-willow", tmp_path, "test")
     assert str(caught.value) == 'reading PF-Willow needs scipy: pip install "geoaware[eval]"'
