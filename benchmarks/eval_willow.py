@@ -12,11 +12,11 @@ import argparse
 import json
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from .processes import GEORUN
 from .record import RESULTS
 
 COMMITTED = RESULTS / "pf_willow_lite" / "results.json"
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--save", action="store_true")
     save = parser.parse_args().save
     started = time.perf_counter()
-    subprocess.run([Path(sys.executable).with_name("georun"), *COMMAND], check=True)
+    subprocess.run([GEORUN, *COMMAND], check=True)
     print(f"{time.perf_counter() - started:.1f} s")
     if save:
         COMMITTED.parent.mkdir(exist_ok=True)

@@ -11,11 +11,8 @@ Writes results/lite_speed.json.
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,23 +27,13 @@ from geoaware.examples import FOLDER, PHOTOGRAPHS
 from geoaware.runtime import FeatureMap, Frame, Pipeline
 from geoaware.runtime.images import load, to_frame
 
+from .processes import GEORUN, measured
 from .pytorch import Extract, pytorch
 from .record import save
 
 THREADS = os.cpu_count() or 1
 ROUNDS = 40
 PAUSE = 0.1  # seconds
-
-_RUNNER = """
-import json, resource, subprocess, sys, time
-seconds = []
-for _ in range(11):
-    started = time.perf_counter()
-    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    subprocess.run(sys.argv[1:], check=True, **quiet)
-    seconds.append(time.perf_counter() - started)
-print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
-"""
 
 
 def main() -> None:
@@ -60,28 +47,21 @@ def main() -> None:
 
 def programs() -> dict[str, dict[str, float]]:
     """Median wall seconds and peak MB of the programs, each in a process of its own."""
-    georun = str(Path(sys.executable).with_name("georun"))
     images = [str(FOLDER / "chelsea.png"), str(FOLDER / "cheetah1.jpg")]
     with tempfile.TemporaryDirectory() as folder:
         picture = str(Path(folder) / "out.png")
         commands = {
-            "georun --help": [georun, "--help"],
-            "georun match": [georun, "match", *images],
-            "georun match --draw": [georun, "match", *images, "--draw", picture],
+            "georun --help": [GEORUN, "--help"],
+            "georun match": [GEORUN, "match", *images],
+            "georun match --draw": [GEORUN, "match", *images, "--draw", picture],
         }
         return {name: program(command) for name, command in commands.items()}
 
 
 def program(command: list[str]) -> dict[str, float]:
-    """Median wall time of ten runs after one, and the largest peak memory of all.
-
-    A small process starts them: the peak that Linux reports for a child is never below the
-    memory of the process that started it.
-    """
-    runner = [sys.executable, "-S", "-c", _RUNNER, *command]
-    done = subprocess.run(runner, check=True, capture_output=True, text=True)
-    seconds, peak_kb = json.loads(done.stdout)
-    return {"wall_s": round(statistics.median(seconds[1:]), 3), "peak_mb": round(peak_kb / 1024)}
+    """Median wall time of ten runs after one, and the largest peak memory of all."""
+    seconds, peak_mb = measured(command, runs=11)
+    return {"wall_s": round(statistics.median(seconds[1:]), 3), "peak_mb": peak_mb}
 
 
 def warm_match() -> dict[str, dict[str, Any]]:

@@ -13,21 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+from .processes import GEORUN, measured
 from .record import save
 from .synthetic import random_bundle, spair
-
-_RUNNER = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
 
 
 def main() -> None:
@@ -65,12 +57,8 @@ def main() -> None:
 
 def run(*arguments: str) -> dict[str, Any]:
     """Seconds from start to end and peak memory of one `georun` command."""
-    georun = str(Path(sys.executable).with_name("georun"))
-    started = time.perf_counter()
-    command = [sys.executable, "-c", _RUNNER, georun, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds = time.perf_counter() - started
-    return {"seconds": round(seconds, 1), "peak_mb": round(int(done.stdout) / 1024)}
+    [seconds], peak_mb = measured([GEORUN, *arguments], runs=1)
+    return {"seconds": round(seconds, 1), "peak_mb": peak_mb}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from geoaware.runtime.evaluation.protocols import PROTOCOLS
 
 from .lite_accuracy import score, shipped
 from .pairs import data_folder, pf_willow, spair_mini
+from .processes import GEORUN
 from .record import save
 
 DATASETS = {
@@ -43,9 +43,8 @@ def main() -> None:
 
 def stored(name: str, root: Path, protocol: str, kind: str) -> dict[str, Any]:
     """PCK from stored features, and the size of an entry."""
-    georun = Path(sys.executable).with_name("georun")
     with tempfile.TemporaryDirectory() as store:
-        command = [georun, "eval", name, "--root", root, "--protocol", protocol, "--store", store]
+        command = [GEORUN, "eval", name, "--root", root, "--protocol", protocol, "--store", store]
         int8 = ["--int8"] if kind == "int8" else []
         done = subprocess.run([*command, *int8, "--json"], capture_output=True, check=True)
         sizes = [path.stat().st_size for path in Path(store).rglob("*.safetensors")]

@@ -25,10 +25,9 @@ from geoaware.export.state_dict import read_state
 from geoaware.export.weights import resolve
 from geoaware.kernels import SoftArgmax
 from geoaware.runtime import FeatureMap, Frame
-from geoaware.runtime.datasets import Pair
-from geoaware.runtime.evaluation.protocols import PROTOCOLS, reference_length
+from geoaware.runtime.datasets import Pair, images
+from geoaware.runtime.evaluation.protocols import PROTOCOLS
 from geoaware.runtime.evaluation.results import key
-from geoaware.runtime.evaluation.selection import images
 from geoaware.runtime.images import load, to_frame
 from geoaware.runtime.matcher import Matcher
 from geoaware.runtime.recipe import BackboneUse, FrameSpec, Matching, Recipe, Tap
@@ -140,9 +139,8 @@ def _score(
     """Shares of keypoints found, one row per setting, from similarities computed once."""
     points, truth = (side.points[pair.mutual] for side in (pair.source, pair.target))
     found, _ = Matcher(Matching()).find(source, target, points, settings)
-    reference = reference_length(pair, BOX.reference)
-    distances = [np.linalg.norm(predicted - truth, axis=1) for predicted in found]
-    return np.stack([BOX.correct(each, reference, BOX.alphas).mean(axis=0) for each in distances])
+    distances = np.linalg.norm(np.stack(found) - truth, axis=2)
+    return BOX.correct(pair, distances, BOX.alphas).mean(axis=1)
 
 
 def _recipe(side: int, weights: dict[str, float]) -> Recipe:

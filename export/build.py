@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -14,6 +12,7 @@ import torch
 from ..examples import PHOTOGRAPHS
 from ..runtime.bundle import MANIFEST, Bundle
 from ..runtime.errors import GeoAwareError, InputError
+from ..runtime.machine import versions
 from ..runtime.manifest import Built, Manifest, Model, Parity, WeightsRecord
 from ..runtime.recipe import NAME_PATTERN
 from . import graphs, to_onnx
@@ -135,6 +134,5 @@ def _intact(folder: Path) -> Bundle | None:
 
 
 def _built() -> Built:
-    versions = {"python": platform.python_version()} | {name: version(name) for name in VERSIONS_OF}
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return Built(date=date, versions=versions)
+    return Built(date=date, versions=versions(VERSIONS_OF))

@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator
 from ctypes.util import find_library
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires
 from typing import Any
 
 from .bundle import Bundle, home, installed, is_shipped
 from .errors import GeoAwareError, first_line
+from .machine import version_of, versions
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def examine() -> Findings:
 
 def missing(extra: str) -> list[str]:
     """The packages of an extra that are not installed; of the base where it is empty."""
-    return [name for name in _required(extra) if not _version(name)]
+    return [name for name in _required(extra) if not version_of(name)]
 
 
 def install_command(extra: str) -> str:
@@ -63,8 +64,8 @@ def install_command(extra: str) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {name: _version(name) or "missing" for name in ("geoaware", *_required(""))}
-    return {"python": platform.python_version(), "platform": platform.platform()} | found
+    found = versions(("geoaware", *_required("")))
+    return {"python": found["python"], "platform": platform.platform()} | found
 
 
 def _devices() -> dict[str, str]:
@@ -100,10 +101,3 @@ def _required(extra: str) -> list[str]:
         if (asked_by[1] if asked_by else "") == extra:
             names += re.findall(r"^[\w.-]+", requirement)
     return names
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

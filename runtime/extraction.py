@@ -6,22 +6,17 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from .errors import GeoAwareError
-from .features import FeatureMap
 from .images import load
 from .parallel import in_threads
 from .store import FeatureStore, Key
 
-
-class Extractor(Protocol):
-    """What makes feature maps: a `Pipeline`."""
-
-    def extract(self, image: Image.Image) -> FeatureMap:
-        """The feature map of an upright RGB image."""
+if TYPE_CHECKING:
+    from .pipeline import Pipeline
 
 
 @dataclass
@@ -30,7 +25,7 @@ class Extraction:
 
     keys: the store's key of every image that has an entry now, by path.
     failed: what is wrong with the images that cannot be read, by path.
-    extracted: how many different images went through the extractor.
+    extracted: how many different images went through the network.
     damaged: entries that did not hold and were made again.
     """
 
@@ -48,14 +43,14 @@ class Extraction:
 def extract_all(
     images: Sequence[Path],
     store: FeatureStore,
-    extractor: Callable[[], Extractor],
+    pipeline: Callable[[], Pipeline],
     mirrored: bool = False,
     workers: int = 1,
     done: Callable[[int], None] = lambda count: None,
 ) -> Extraction:
     """See that the store has the features of every image; what is there is checked and kept.
 
-    extractor: gives what extracts; called once, and only where something must be extracted.
+    pipeline: gives what extracts; called once, and only where something must be extracted.
     mirrored: whether the images' mirror images are meant.
     done: told how many images are done since it was told last.
 
@@ -78,7 +73,7 @@ def extract_all(
             result.damaged.append(store.path(key))
         missing[key].append(path)
     if missing:
-        _extract(missing, store, extractor(), workers, result, done)
+        _extract(missing, store, pipeline(), workers, result, done)
     return result
 
 
@@ -94,7 +89,7 @@ def _look_up(path: Path, store: FeatureStore, mirrored: bool) -> tuple[Key, bool
 def _extract(
     missing: dict[Key, list[Path]],
     store: FeatureStore,
-    extractor: Extractor,
+    pipeline: Pipeline,
     workers: int,
     result: Extraction,
     done: Callable[[int], None],
@@ -106,7 +101,7 @@ def _extract(
             return str(error).removeprefix(f"{missing[key][0]}: ")
         if key.mirrored:
             image = ImageOps.mirror(image)
-        store.save(key, extractor.extract(image))
+        store.save(key, pipeline.extract(image))
         return None
 
     for key, problem in in_threads(make, sorted(missing, key=lambda key: key.digest), workers):

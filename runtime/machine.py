@@ -17,14 +17,16 @@ def hardware() -> dict[str, Any]:
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """The versions of Python and of installed packages; "missing" where one is not."""
-    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+    found = {name: version_of(name) or "missing" for name in packages}
+    return {"python": platform.python_version()} | found
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str | None:
+    """The version of an installed package, None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
-        return "missing"
+        return None
 
 
 def _cpu() -> str:

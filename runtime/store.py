@@ -36,9 +36,9 @@ SUFFIX = ".safetensors"
 _FACTS = "geoaware"  # one key: the order of several is not the same in every file
 
 
-def default_root() -> Path:
-    """Where features are stored: beside the bundles."""
-    return home().parent / "features"
+def store_root(folder: str | None) -> Path:
+    """Where features are stored: in the folder given, or beside the bundles."""
+    return Path(folder) if folder else home().parent / "features"
 
 
 @dataclass(frozen=True)

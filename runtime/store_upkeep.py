@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from .errors import GeoAwareError
-from .store import StoredMap
+from .store import SUFFIX, FeatureStore, Key, StoredAs
 
 _ENTRY = re.compile(
     r"(?P<bundle>[0-9a-f]{16})/(?P<kind>float16|int8)/[0-9a-f]{2}/"
-    r"[0-9a-f]{64}(?P<mirrored>-mirrored)?\.safetensors"
+    r"(?P<digest>[0-9a-f]{64})(?P<mirrored>-mirrored)?\.safetensors"
 )
 _LEFT_BEHIND = re.compile(r"[0-9a-f]{16}/(float16|int8)/[0-9a-f]{2}/\.geoaware-\w+")
 
@@ -22,34 +23,23 @@ class Entry:
     """A file of the store; `modified` is the time it was written, in seconds since 1970."""
 
     path: Path
-    bundle: str
-    stored_as: str
-    mirrored: bool
+    store: FeatureStore
+    key: Key
     bytes: int
     modified: float
-
-    def holds(self) -> bool:
-        """Whether its content is what was written."""
-        try:
-            return StoredMap(self.path).holds()
-        except GeoAwareError:
-            return False
 
 
 def entries(root: Path) -> Iterator[Entry]:
     """The entries of all bundles, sorted by path; files of other kinds are left alone."""
-    for path in sorted(root.glob("*/*/*/*.safetensors")):
+    for path in sorted(root.glob(f"*/*/*/*{SUFFIX}")):
         match = _ENTRY.fullmatch(path.relative_to(root).as_posix())
         if match and not path.is_symlink():
+            store = FeatureStore(root, match["bundle"], cast("StoredAs", match["kind"]))
+            key = Key(match["digest"], bool(match["mirrored"]))
+            if store.path(key) != path:
+                continue
             facts = path.stat()
-            yield Entry(
-                path,
-                match["bundle"],
-                match["kind"],
-                bool(match["mirrored"]),
-                facts.st_size,
-                facts.st_mtime,
-            )
+            yield Entry(path, store, key, facts.st_size, facts.st_mtime)
 
 
 def left_behind(root: Path) -> list[Path]:

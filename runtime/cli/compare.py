@@ -36,14 +36,9 @@ def compare(
             )
         _show(Path(folders[0]), to_stdout)
         return
-    folder = None
-    if out:
-        from ..evaluation.report import check_installed
-        from .outputs import folder_of
+    from .outputs import folder_of
 
-        check_installed()
-        folder = folder_of(out)
-    _compare([Path(each) for each in folders], protocol, alphas, to_stdout, folder)
+    _compare([Path(each) for each in folders], protocol, alphas, to_stdout, folder_of(out))
 
 
 def _show(folder: Path, to_stdout: bool) -> None:

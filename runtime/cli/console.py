@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,18 +35,40 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
     output().print(table)
 
 
-def print_rows(
-    title: str,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    justify: Literal["left", "right"] = "left",
-) -> None:
-    """Print a table with a header on stdout."""
+def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table of words with a header on stdout; long ones are folded."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=justify == "right")
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
     output().print(table)
+
+
+def print_numbers(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 0
+) -> None:
+    """Print a table of numbers on stdout; one that is wider than the terminal is not cut.
+
+    words: how many of the first columns hold words.
+    """
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    table = Table()
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < words else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = output()
+    unlimited = console.options.update(max_width=10_000)
+    print_line(title)
+    console.width = max(console.width, Measurement.get(console, unlimited, table).maximum)
+    console.print(table)
+
+
+def print_line(text: str) -> None:
+    """Print a line on stdout, however long."""
+    output().print(text, soft_wrap=True)

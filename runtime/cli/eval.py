@@ -75,9 +75,7 @@ def evaluate(
     if resume and not out:
         raise click.UsageError("--resume needs the --out of the run that was interrupted")
     scoring = Scoring(chosen(dataset, protocols), alphas_of(alphas), geo_aware, per_keypoint)
-    if out:
-        report.check_installed()
-    folder = folder_of(out) if out else None
+    folder = folder_of(out)
     inputs, weights = inputs_of(dataset, split, options)
     matching = chosen_matching(inputs.bundles[0].manifest.recipe.matching, options)
     method = Method(Matcher(matching, weights), mutual, alignment, Path(masks) if masks else None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from .console import output
+from .console import print_line, print_numbers
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Comparison
@@ -21,7 +21,7 @@ def print_results(results: Results) -> None:
     dataset = results.dataset.label
     skipped = f", {results.dataset.skipped:,} skipped" if results.dataset.skipped else ""
     made = f"{results.bundle_names}, {results.method.label}"
-    _print_line(f"{dataset}: {made}; {results.dataset.pairs:,} pairs{skipped}")
+    print_line(f"{dataset}: {made}; {results.dataset.pairs:,} pairs{skipped}")
     for result in results.protocols.values():
         title = f"{dataset}, protocol {result.name}: {result.formula}"
         _print_table(title, tables.overall(result).only(OVERALL))
@@ -46,7 +46,7 @@ def print_comparison(comparison: Comparison) -> None:
         comparison_document.overall(comparison),
     )
     for note in comparison_document.notes(comparison):
-        _print_line(note)
+        print_line(note)
     alpha = key(tables.middle(comparison.alphas))
     categories = comparison_document.categories(comparison, alpha)
     _print_table(f"{comparison.dataset}: {categories.title}", categories)
@@ -59,26 +59,8 @@ def _print_subsets(result: ProtocolResult) -> None:
     for name, part in named.items():
         if part:
             pck = (f"{value:.1f} @{alpha}" for alpha, value in part.scores.per_image.items())
-            _print_line(f"{name}, {tables.coverage(part)}: {', '.join(pck)} per image")
+            print_line(f"{name}, {tables.coverage(part)}: {', '.join(pck)} per image")
 
 
 def _print_table(title: str, table: Table) -> None:
-    """Print a table; one that is wider than the terminal is not cut."""
-    from rich.measure import Measurement
-    from rich.table import Table as RichTable
-
-    shown = RichTable()
-    for number, column in enumerate(table.columns):
-        justify: Literal["left", "right"] = "left" if number < table.words else "right"
-        shown.add_column(column, justify=justify, no_wrap=True)
-    for row in table.rows:
-        shown.add_row(*row)
-    console = output()
-    unlimited = console.options.update(max_width=10_000)
-    _print_line(title)
-    console.width = max(console.width, Measurement.get(console, unlimited, shown).maximum)
-    console.print(shown)
-
-
-def _print_line(text: str) -> None:
-    output().print(text, soft_wrap=True)
+    print_numbers(title, table.columns, table.rows, table.words)

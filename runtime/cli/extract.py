@@ -20,6 +20,7 @@ from .options import bundle_option, chosen_device, device_option
 if TYPE_CHECKING:
     from ..datasets import Pair, Problem
     from ..engines import Device
+    from ..store import StoredAs
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -55,7 +56,7 @@ def extract(
     from ..errors import GeoAwareError
     from ..evaluation.features import ensure
     from ..parallel import default_workers
-    from ..store import FeatureStore, default_root
+    from ..store import FeatureStore, store_root
     from .watch import Bars
 
     opened, chosen = Bundle.open(bundle), chosen_device(device)
@@ -65,12 +66,12 @@ def extract(
         raise click.UsageError("--root, --split and --setting belong to a dataset")
     else:
         paths = _of_folder(Path(images))
-    folder = Path(store) if store else default_root()
-    features = FeatureStore(folder, opened.manifest.hash(), "int8" if int8 else "float16")
+    stored_as: StoredAs = "int8" if int8 else "float16"
+    features = FeatureStore(store_root(store), opened.manifest.hash(), stored_as)
     failed: dict[Path, str] = {}
     for turned in (False, True) if mirrored else (False,):
-        workers = workers or default_workers()
-        done = ensure(paths, opened, features, turned, chosen, workers, Bars())
+        count = workers or default_workers()
+        done = ensure(paths, opened, features, turned, chosen, count, Bars())
         failed |= done.failed
         what = "mirrored images" if turned else "images"
         click.echo(f"{what}: {done.extracted} extracted, {done.from_store} in the store already")
@@ -100,8 +101,8 @@ def _of_folder(folder: Path) -> list[Path]:
 def _of_dataset(name: str, root: str | None, split: str | None, setting: str | None) -> list[Path]:
     """The images of a dataset's pairs, of all splits and settings that are there."""
     from ..datasets import DATASETS, read, root_of
+    from ..datasets import images as images_of
     from ..errors import InputError
-    from ..evaluation.selection import images
     from .watch import Bars
 
     folder = root_of(name, root)
@@ -125,4 +126,4 @@ def _of_dataset(name: str, root: str | None, split: str | None, setting: str | N
         raise missing
     if problems:
         Bars().problems(list(problems))
-    return images(pairs)
+    return images_of(pairs)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import reduce
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import chosen_device, device_option
+from .options import chosen_device, device_option, together
 
 if TYPE_CHECKING:
     from ..evaluation.request import Inputs
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 DATASET_NAMES = ("spair", "pf-pascal", "pf-willow", "ap10k")
 
@@ -34,7 +29,7 @@ workers_option = click.option(
     "--workers", type=click.IntRange(1, 256), metavar="N", help="Threads (the cores, at most 4)."
 )
 
-_OPTIONS = (
+input_options = together(
     root_option,
     setting_option,
     click.option(
@@ -59,21 +54,16 @@ _OPTIONS = (
 )
 
 
-def input_options(command: Command) -> Command:
-    """Add the options that `inputs_of` reads to a command."""
-    return reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), command)
-
-
 def inputs_of(
     dataset: str, split: str, options: dict[str, Any]
 ) -> tuple[Inputs, tuple[float, ...]]:
     """What to work on, and the bundles' weights. Takes its own out of the options."""
     from ..bundle import Bundle
-    from ..datasets import root_of
+    from ..datasets import DATASETS, root_of
     from ..evaluation.request import Inputs
     from ..evaluation.selection import Selection
     from ..parallel import default_workers
-    from ..store import default_root
+    from ..store import store_root
 
     take = options.pop
     names = take("bundles") or (None,)
@@ -84,15 +74,14 @@ def inputs_of(
         take("sample"),
         take("seed"),
     )
-    store = take("store")
     inputs = Inputs(
         dataset=dataset,
         root=root_of(dataset, take("root")),
         split=split,
-        setting=take("setting"),
+        setting=take("setting") or DATASETS[dataset].usual_setting,
         selection=selection,
         bundles=tuple(Bundle.open(name) for name in names),
-        store=Path(store) if store else default_root(),
+        store=store_root(take("store")),
         stored_as="int8" if take("int8") else "float16",
         device=chosen_device(take("device")),
         workers=take("workers") or default_workers(),

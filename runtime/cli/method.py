@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import reduce
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from .options import together
 
 if TYPE_CHECKING:
     from ..recipe import Matching
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_OPTIONS = (
+method_options = together(
     click.option(
         "--method", type=click.Choice(["argmax", "softargmax"]), help="Way to find (the recipe's)."
     ),
@@ -23,11 +21,6 @@ _OPTIONS = (
         "--variant", type=click.Choice(["zeroed", "cropped"]), help="softargmax: what lies outside."
     ),
 )
-
-
-def method_options(command: Command) -> Command:
-    """Add --method, --window, --temperature and --variant to a command."""
-    return reduce(lambda wrapped, option: option(wrapped), reversed(_OPTIONS), command)
 
 
 def chosen_matching(own: Matching, asked: dict[str, Any]) -> Matching:

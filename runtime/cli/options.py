@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import reduce
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
     from ..bundle import Bundle
     from ..engines import Device
     from ..pipeline import Pipeline
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 bundle_option = click.option(
     "--bundle", metavar="NAME|DIR", help="Bundle to use (the lite that ships)."
@@ -20,6 +24,11 @@ device_option = click.option(
     default="auto",
     show_default=True,
 )
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, shown in this order."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
 
 
 def chosen_device(device: Device) -> Device:

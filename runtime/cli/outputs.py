@@ -18,8 +18,13 @@ def alphas_of(asked: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(sorted(set(asked)))
 
 
-def folder_of(out: str) -> Path:
-    """The folder of a run's files, made where it is missing."""
+def folder_of(out: str | None) -> Path | None:
+    """The folder of --out, made where it is missing, once what draws reports is found."""
+    from ..evaluation.report import check_installed
+
+    if not out:
+        return None
+    check_installed()
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

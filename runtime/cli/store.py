@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .inputs import store_option
+
 if TYPE_CHECKING:
     from ..store_upkeep import Entry
-
-folder_option = click.option("--store", metavar="DIR", help="Feature store (in the cache).")
 
 DAY = 24 * 3600
 
@@ -24,7 +25,7 @@ def store() -> None:
 
 
 @store.command()
-@folder_option
+@store_option
 @click.option("--json", "to_stdout", is_flag=True, help="Print JSON.")
 def info(store: str | None, to_stdout: bool) -> None:
     """Show what the store holds, by bundle."""
@@ -34,15 +35,15 @@ def info(store: str | None, to_stdout: bool) -> None:
     root = _root(store)
     groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries(root):
-        groups[entry.bundle, entry.stored_as].append(entry)
+        groups[entry.store.bundle, entry.store.stored_as].append(entry)
     names = _bundle_names()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "bundle": bundle,
             "name": names.get(bundle, ""),
             "stored_as": kind,
-            "images": sum(not entry.mirrored for entry in members),
-            "mirrored": sum(entry.mirrored for entry in members),
+            "images": sum(not entry.key.mirrored for entry in members),
+            "mirrored": sum(entry.key.mirrored for entry in members),
             "bytes": sum(entry.bytes for entry in members),
         }
         for (bundle, kind), members in groups.items()
@@ -56,14 +57,14 @@ def info(store: str | None, to_stdout: bool) -> None:
         return
     columns = ("bundle", "name", "stored as", "images", "mirrored", "MB")
     cells = [
-        (*(str(value) for value in list(row.values())[:-1]), f"{_megabytes(row['bytes']):.1f}")
+        (*(str(value) for value in list(row.values())[:-1]), f"{row['bytes'] / 1e6:.1f}")
         for row in rows
     ]
     print_rows(str(root), columns, cells)
 
 
 @store.command()
-@folder_option
+@store_option
 @click.option("--bundle", metavar="NAME|HASH", help="Entries of this bundle.")
 @click.option("--older-than", type=click.IntRange(0), metavar="DAYS", help="Written before that.")
 @click.option("--damaged", is_flag=True, help="Entries whose content is not what was written.")
@@ -91,12 +92,12 @@ def prune(
     chosen = [
         entry
         for entry in entries(root)
-        if (digest is None or entry.bundle == digest)
+        if (digest is None or entry.store.bundle == digest)
         and (older_than is None or entry.modified < oldest)
-        and (not damaged or not entry.holds())
+        and not (damaged and entry.store.holds(entry.key))
     ]
     stale = [path for path in left_behind(root) if path.stat().st_mtime < time.time() - DAY]
-    size = _megabytes(sum(entry.bytes for entry in chosen))
+    size = sum(entry.bytes for entry in chosen) / 1e6
     if not dry_run:
         for path in (*(entry.path for entry in chosen), *stale):
             remove(path)
@@ -106,9 +107,9 @@ def prune(
 
 def _root(store: str | None) -> Path:
     from ..errors import InputError
-    from ..store import default_root
+    from ..store import store_root
 
-    root = Path(store) if store else default_root()
+    root = store_root(store)
     if store and not root.is_dir():
         raise InputError(f"{root}: no such folder")
     return root
@@ -131,14 +132,8 @@ def _bundle_names() -> dict[str, str]:
 
 def _hash_of(bundle: str) -> str:
     """The hash of a bundle given by name, or the hash itself, of a bundle that may be gone."""
-    import re
-
     from ..bundle import Bundle
 
     if re.fullmatch(r"[0-9a-f]{16}", bundle):
         return bundle
     return Bundle.open(bundle).manifest.hash()
-
-
-def _megabytes(size: object) -> float:
-    return float(str(size)) / 1e6

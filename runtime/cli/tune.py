@@ -48,7 +48,6 @@ def tune(
     from ..errors import InputError
     from ..evaluation import tuning
     from ..evaluation.protocols import chosen
-    from ..evaluation.report import check_installed
     from .command_line import typed
     from .outputs import alphas_of, folder_of
     from .watch import Bars
@@ -62,9 +61,7 @@ def tune(
         _numbers("--temperatures", temperatures, float) or tuning.TEMPERATURES[variant],
     )
     thresholds = alphas_of(alphas) or protocols[0].alphas
-    if out:
-        check_installed()
-    folder = folder_of(out) if out else None
+    folder = folder_of(out)
     inputs, weights = inputs_of(dataset, split, options)
     tuned = tuning.tune(inputs, weights, search, protocols[0], thresholds, Bars())
     facts = {
@@ -90,7 +87,7 @@ def tune(
 
 def _print(tuned: Tuned) -> None:
     from ..evaluation.results import key
-    from .console import print_rows
+    from .console import print_numbers
 
     temperatures = [f"T {value:g}" for value in tuned.search.temperatures]
     for number, alpha in enumerate(tuned.alphas):
@@ -99,7 +96,7 @@ def _print(tuned: Tuned) -> None:
             for window, row in zip(tuned.search.windows, tuned.grid[number], strict=True)
         ]
         title = f"PCK@{key(alpha)} per image, {tuned.protocol.name}: {tuned.protocol.formula}"
-        print_rows(title, (f"{tuned.search.variant} window", *temperatures), rows, justify="right")
+        print_numbers(title, (f"{tuned.search.variant} window", *temperatures), rows)
         best = tuned.best(number).model_dump(exclude_none=True)
         words = " ".join(f"--{name} {value}" for name, value in best.items())
         click.echo(f"argmax {tuned.argmax[number]:.1f}; best: {words}")

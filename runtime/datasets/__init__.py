@@ -9,9 +9,19 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import InputError
-from .pair import AnnotatedImage, Listing, Pair, Problem
+from .pair import AnnotatedImage, Listing, Pair, Problem, images
 
-__all__ = ["DATASETS", "AnnotatedImage", "Listing", "Pair", "Problem", "Spec", "read", "root_of"]
+__all__ = [
+    "DATASETS",
+    "AnnotatedImage",
+    "Listing",
+    "Pair",
+    "Problem",
+    "Spec",
+    "images",
+    "read",
+    "root_of",
+]
 
 
 class Reader(Protocol):

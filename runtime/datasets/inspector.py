@@ -57,36 +57,28 @@ class Inspector:
     """Collects the pairs of a dataset that are in order, and the problems of the others."""
 
     def __init__(self) -> None:
-        self._pairs: list[Pair] = []
+        self._pairs: dict[str, Pair] = {}
         self._problems: dict[Problem, None] = {}
         self._skipped = 0
-        self._names: set[str] = set()
         self._sizes: dict[Path, tuple[int, int] | None] = {}
 
     def problem(self, where: str | Path, what: str) -> None:
         """Note something wrong, once, in one line however long the values it quotes."""
         self._problems[Problem(str(where), shorten(what, 300, placeholder=" …"))] = None
 
-    def skip(self) -> None:
-        """Count a pair that is left out; its problem is noted already."""
-        self._skipped += 1
-
     def add(self, pair: Pair | None) -> None:
         """Take a pair; None is one that is left out, its problem noted already.
 
         One listed before, or without a keypoint visible in both images, is a problem.
         """
-        if pair is None:
-            self.skip()
-        elif pair.name in self._names:
+        if pair is not None and pair.name in self._pairs:
             self.problem(pair.name, "is listed more than once")
-            self.skip()
-        elif not pair.mutual.any():
+        elif pair is not None and not pair.mutual.any():
             self.problem(pair.name, "no keypoint is visible in both images")
-            self.skip()
-        else:
-            self._names.add(pair.name)
-            self._pairs.append(pair)
+        elif pair is not None:
+            self._pairs[pair.name] = pair
+            return
+        self._skipped += 1
 
     def parsed(self, path: Path, schema: type[Schema]) -> Schema | None:
         """What a JSON file holds; None, and a problem noted, where it does not fit its schema."""
@@ -169,8 +161,8 @@ class Inspector:
 
     def listing(self) -> Listing:
         """Everything collected, pairs sorted by name."""
-        pairs = sorted(self._pairs, key=lambda pair: pair.name)
-        return Listing(tuple(pairs), tuple(self._problems), self._skipped)
+        pairs = tuple(self._pairs[name] for name in sorted(self._pairs))
+        return Listing(pairs, tuple(self._problems), self._skipped)
 
     def _measured(self, path: Path) -> tuple[int, int] | None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +51,11 @@ class Pair:
     def mutual(self) -> NDArray[np.bool_]:
         """Which keypoints are visible in both images: (K,)."""
         return self.source.visible & self.target.visible
+
+
+def images(pairs: Iterable[Pair]) -> list[Path]:
+    """The image files of pairs, each once, sorted."""
+    return sorted({side.path for pair in pairs for side in (pair.source, pair.target)})
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from ..bundle import sha256_of
 from ..errors import GeoAwareError, InputError
-from . import DATASETS, Problem, ap10k_benchmark, read
+from . import DATASETS, Problem, ap10k_benchmark, images, read
 from .archive import Archive, ArchiveError
 from .download import discard, download
 from .place import Advance, alone, beside
@@ -130,10 +130,8 @@ def _checked(name: str, root: Path, split: str, setting: str) -> Checked:
     except GeoAwareError as error:
         where = f"{split} {setting}".strip()
         return Checked(split, setting, problems=(Problem(where, str(error)),))
-    images = {image.path for pair in listing.pairs for image in (pair.source, pair.target)}
-    return Checked(
-        split, setting, len(listing.pairs), len(images), listing.skipped, listing.problems
-    )
+    count = len(images(listing.pairs))
+    return Checked(split, setting, len(listing.pairs), count, listing.skipped, listing.problems)
 
 
 def _why_none(name: str, root: Path, found: list[Checked]) -> str:

@@ -61,14 +61,13 @@ class Checkpoint:
                 break
         return outcomes
 
-    def start(self, done: Sequence[Outcome]) -> Checkpoint:
+    def start(self, done: Sequence[Outcome]) -> None:
         """Begin the file anew, with the outcomes that are there already."""
         unfinished = self.path.with_suffix(".new")
         with unfinished.open("w", encoding="utf-8") as file:
             file.writelines([self._run + "\n", *(_line(outcome) for outcome in done)])
         unfinished.replace(self.path)
         self._file = self.path.open("a", encoding="utf-8")
-        return self
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Keep outcomes."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..datasets import DATASETS, Pair, Problem, read
+from ..datasets import DATASETS, Pair, Problem, images, read
 from ..errors import GeoAwareError
 from ..store import FeatureStore, Key
 from .features import ensure
 from .request import Inputs, check_frames
-from .selection import fingerprint, images
+from .selection import fingerprint
 from .watch import Watch
 
 
@@ -55,7 +55,7 @@ def select(inputs: Inputs, watch: Watch) -> Selected:
     _report(listing.problems, inputs.strict, watch)
     pairs = inputs.selection.of(listing.pairs)
     if not pairs:
-        where = " ".join(filter(None, (inputs.setting or spec.usual_setting, inputs.split)))
+        where = " ".join(filter(None, (inputs.setting, inputs.split)))
         raise GeoAwareError(f"{inputs.root}: no pair of {spec.title} {where} is left to work on")
     return Selected(pairs, listing.problems, listing.skipped)
 

@@ -56,13 +56,24 @@ class Protocol:
         """The condition in words and signs, to be shown beside every number."""
         return f"distance {self.comparison} alpha x {REFERENCES[self.reference]}"
 
+    def reference_length(self, pair: Pair) -> float:
+        """The length of a pair that alpha multiplies, in pixels of its target image."""
+        if self.reference == "image":
+            return float(max(pair.target.size))
+        if self.reference == "keypoint-box":
+            return _longer_side(pair.target.points[pair.target.visible])
+        if pair.target.box is None:
+            raise InputError(f"{pair.name}: has no box")
+        left, top, right, bottom = pair.target.box
+        return float(max(right - left, bottom - top))
+
     def correct(
-        self, distances: NDArray[np.float64], reference: float, alphas: Sequence[float]
+        self, pair: Pair, distances: NDArray[np.float64], alphas: Sequence[float]
     ) -> NDArray[np.bool_]:
-        """Which of K distances (K,) are correct, at each of A alphas: (K, A)."""
-        thresholds = np.array(alphas) * reference
+        """Which of a pair's distances (..., K) are correct, at each of A alphas: (..., K, A)."""
+        thresholds = np.array(alphas) * self.reference_length(pair)
         compare = np.less_equal if self.inclusive else np.less
-        found: NDArray[np.bool_] = compare(distances[:, None], thresholds)
+        found: NDArray[np.bool_] = compare(distances[..., None], thresholds)
         return found
 
 
@@ -110,18 +121,6 @@ def chosen(dataset: str, asked: Sequence[str]) -> list[Protocol]:
             raise InputError(f"protocol {name!r} needs boxes, and {spec.title} has none")
         protocols.append(PROTOCOLS[name])
     return protocols
-
-
-def reference_length(pair: Pair, reference: Reference) -> float:
-    """The reference length of a pair, in pixels of its target image."""
-    if reference == "image":
-        return float(max(pair.target.size))
-    if reference == "keypoint-box":
-        return _longer_side(pair.target.points[pair.target.visible])
-    if pair.target.box is None:
-        raise InputError(f"{pair.name}: has no box")
-    left, top, right, bottom = pair.target.box
-    return float(max(right - left, bottom - top))
 
 
 def _longer_side(points: Points) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
-from ..datasets import DATASETS
+from ..datasets import DATASETS, images
 from ..machine import hardware, versions
 from .material import Material
 from .outcome import Outcome
@@ -18,7 +18,6 @@ from .results import (
     ProtocolResult,
     Results,
 )
-from .selection import images
 
 MOST_PROBLEMS = 100  # listed in the results; all are shown while the run goes on
 
@@ -58,7 +57,7 @@ def _dataset(inputs: Inputs, material: Material) -> DatasetRecord:
         name=inputs.dataset,
         title=spec.title,
         split=inputs.split,
-        setting=inputs.setting or spec.usual_setting,
+        setting=inputs.setting,
         selection=inputs.selection.as_json(),
         fingerprint=material.fingerprint,
         pairs=len(material.pairs),

@@ -22,14 +22,14 @@ from .selection import Selection
 class Inputs:
     """A dataset, a choice of its pairs, and the bundles that describe their images.
 
-    setting: None for the dataset's usual one. strict: whether a problem of the annotations
+    strict: whether a problem of the annotations
     stops the run; otherwise the pairs concerned are skipped and counted.
     """
 
     dataset: str
     root: Path
     split: str
-    setting: str | None
+    setting: str
     selection: Selection
     bundles: tuple[Bundle, ...]
     store: Path

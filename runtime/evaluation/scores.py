@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .outcome import Outcome
-from .protocols import Protocol, reference_length
+from .protocols import Protocol
 from .results import ByAlpha, ProtocolResult, Scores, Spread, Subset, key
 from .statistics import bootstrap_means, interval
 from .subset import geometry_aware
@@ -47,8 +47,7 @@ def score(
     in_subset: whether the geometry-aware subset is scored too; per_keypoint: every keypoint id.
     """
     scored = [
-        Scored(each, protocol.correct(each.distances, _reference(protocol, each), alphas))
-        for each in outcomes
+        Scored(each, protocol.correct(each.pair, each.distances, alphas)) for each in outcomes
     ]
     keys = [key(alpha) for alpha in alphas]
     categories = _by(scored, lambda each: [each.outcome.pair.category], keys)
@@ -74,10 +73,6 @@ def score(
         by={name: _by(scored, _value_of(name), keys) for name in fields},
         keypoints=_keypoints(scored, keys) if per_keypoint else {},
     )
-
-
-def _reference(protocol: Protocol, outcome: Outcome) -> float:
-    return reference_length(outcome.pair, protocol.reference)
 
 
 def _scores(scored: Sequence[Scored], keys: Sequence[str]) -> Scores:

@@ -50,11 +50,6 @@ class Selection:
         return asked | ({"seed": self.seed} if self.sample else {})
 
 
-def images(pairs: Sequence[Pair]) -> list[Path]:
-    """The image files of pairs, each once, sorted."""
-    return sorted({side.path for pair in pairs for side in (pair.source, pair.target)})
-
-
 def fingerprint(pairs: Sequence[Pair], keys: Mapping[Path, Key]) -> str:
     """16 hex digits that change with the pairs, their annotations, or their images' content."""
     digest = hashlib.sha256()

@@ -16,7 +16,7 @@ from ..recipe import Matching
 from ..store import StoredMap
 from .material import gather, select
 from .prediction import Predictor
-from .protocols import Protocol, reference_length
+from .protocols import Protocol
 from .request import Inputs
 from .results import key
 from .watch import Watch
@@ -105,10 +105,9 @@ def tune(
     ) -> tuple[str, NDArray[np.float64]]:
         asked, truth = pair.source.points[pair.mutual], pair.target.points[pair.mutual]
         found, _ = matcher.find(source, target, asked, settings)
-        reference = reference_length(pair, protocol.reference)
-        distances = [np.hypot(*(predicted - truth).T) for predicted in found]
-        correct = [protocol.correct(each, reference, alphas).mean(axis=0) for each in distances]
-        return pair.name, np.array(correct)
+        off = np.stack(found) - truth
+        correct = protocol.correct(pair, np.hypot(off[..., 0], off[..., 1]), alphas)
+        return pair.name, correct.mean(axis=1)
 
     by_name: dict[str, NDArray[np.float64]] = {}
     with watch.stage(f"{len(settings)} settings", len(material.pairs), "pairs") as advance:

@@ -8,7 +8,7 @@ from typing import Any
 from ...manifest import Manifest
 from ...matches import Matches
 from ...recipe import Matching
-from ..console import output, print_rows
+from ..console import print_line, print_numbers
 
 SCHEMA_VERSION = 1
 
@@ -61,9 +61,9 @@ def print_table(result: Result) -> None:
     """Print a result as a small table on stdout."""
     title = f"{result.source.path} → {result.target.path}"
     if not len(result.matches):
-        output().print(f"{title}: no match is left", soft_wrap=True)
+        print_line(f"{title}: no match is left")
         return
-    print_rows(
+    print_numbers(
         title,
         ("#", "source x", "source y", "target x", "target y", "similarity", "mutual"),
         [
@@ -75,5 +75,4 @@ def print_table(result: Result) -> None:
             )
             for number, (source, target, similarity, mutual) in enumerate(result.matches.rows(), 1)
         ],
-        justify="right",
     )

@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..outcome import Outcome
-from ..protocols import PROTOCOLS, reference_length
+from ..protocols import PROTOCOLS
 
 
 def reference(protocol: str, outcome: Outcome) -> float:
     """The protocol's reference length for a pair, in pixels of its target image."""
-    return reference_length(outcome.pair, PROTOCOLS[protocol].reference)
+    return PROTOCOLS[protocol].reference_length(outcome.pair)
 
 
 def correct(protocol: str, outcome: Outcome, alphas: Sequence[float]) -> NDArray[np.bool_]:
     """Which of a pair's K keypoints are correct, at each of A alphas: (K, A)."""
-    return PROTOCOLS[protocol].correct(outcome.distances, reference(protocol, outcome), alphas)
+    return PROTOCOLS[protocol].correct(outcome.pair, outcome.distances, alphas)
 
 
 def relative_errors(protocol: str, outcome: Outcome) -> NDArray[np.float64]:

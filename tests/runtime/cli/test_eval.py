@@ -121,17 +121,23 @@ def test_a_run_leaves_tables_and_reports(root: Path, tmp_path: Path):
     assert set(content["protocols"]["box"]["keypoints"]) == {"cat", "cow", "dog", "horse", "sheep"}
 
 
+def begun(options: list[Any], kept: Path, lines: int) -> subprocess.Popen[bytes]:
+    """A run in a process of its own that has kept more than so many lines of outcomes."""
+    command = [sys.executable, "-m", "geoaware.runtime", "eval", *map(str, options)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not (kept.exists() and kept.read_bytes().count(b"\n") > lines):
+        assert process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
 def test_an_interrupted_run_resumes_to_the_same_results(root: Path, tmp_path: Path):
     options = ["spair", "--root", root, "--pose-alignment", "mutual", "--mutual"]
     whole = results(*options, "--out", tmp_path / "whole")
 
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "geoaware.runtime", "eval", *map(str, options), "--out", out]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     kept = out / "outcomes.jsonl"
-    while not (kept.exists() and kept.read_bytes().count(b"\n") > 20):
-        assert process.poll() is None
-        time.sleep(0.01)
+    process = begun([*options, "--out", out], kept, 20)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (out / "results.json").exists()
@@ -243,12 +249,7 @@ def test_a_closed_stdout_is_no_bug(root: Path):
 def test_ctrl_c_is_heard_soon_and_says_how_to_go_on(root: Path, tmp_path: Path):
     out = tmp_path / "out"
     options = ["spair", "--root", root, "--pose-alignment", "mutual", "--out", out]
-    command = [sys.executable, "-m", "geoaware.runtime", "eval", *map(str, options)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    kept = out / "outcomes.jsonl"
-    while not (kept.exists() and kept.read_bytes().count(b"\n") > 5):
-        assert process.poll() is None
-        time.sleep(0.01)
+    process = begun(options, out / "outcomes.jsonl", 5)
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
     _, errors = process.communicate()

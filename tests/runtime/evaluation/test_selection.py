@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geoaware.runtime.datasets import AnnotatedImage, Pair
+from geoaware.runtime.datasets import AnnotatedImage, Pair, images
 from geoaware.runtime.errors import InputError
-from geoaware.runtime.evaluation.selection import Selection, fingerprint, images
+from geoaware.runtime.evaluation.selection import Selection, fingerprint
 from geoaware.runtime.store import Key
 
 SEEN = np.ones(1, bool)
