@@ -51,15 +51,21 @@ def mirror_is_closer(
 
     def distance(maps: Sequence[Features], masks: tuple[Mask, Mask] | None) -> float:
         pairs = zip(weights, maps, target, strict=True)
-        return sum(weight * _distance(a, b, masks) for weight, a, b in pairs)
+        return sum(weight * instance_distance(a, b, masks) for weight, a, b in pairs)
 
     masks = pose.masks
     turned = None if masks is None else (masks[0][:, ::-1], masks[1])
     return distance(pose.mirrored, turned) < distance(source, masks)
 
 
-def _distance(source: Features, target: Features, masks: tuple[Mask, Mask] | None) -> float:
-    """Mean distance of matched descriptors, over mutual nearest neighbours or inside the masks."""
+def instance_distance(source: Features, target: Features, masks: tuple[Mask, Mask] | None) -> float:
+    """Mean Euclidean distance of matched descriptors, over mutual nearest neighbours or by masks.
+
+    By masks, both maps are brought to 64 x 64 cells, and every cell inside the source's mask is
+    matched with its nearest inside the target's; infinite where a mask covers no cell.
+
+    Raises ValueError where descriptors are not finite.
+    """
     if masks is None:
         found = neighbours(_flat(source.descriptors), _flat(target.descriptors))
         return float(found.distance[found.mutual].mean())

@@ -1,1 +1,1 @@
-"""Training code for projection heads; it comes with the geometry-aware recipes."""
+"""The projection head that makes features geometry-aware. Needs the `train` extra."""
