@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
 
-Mode = Literal["letterbox", "stretch"]
+Mode = Literal["letterbox", "stretch", "corner"]
 Points = NDArray[np.float64]
 
 
@@ -24,7 +24,7 @@ class Frame:
     """The square canvas a network sees, and where in it an image lies.
 
     The image of width x height pixels covers [left, left + inner_width] x
-    [top, top + inner_height] of a side x side canvas; the rest is black.
+    [top, top + inner_height] of a side x side canvas; the rest is padding.
     """
 
     side: int
@@ -40,11 +40,17 @@ class Frame:
         """Place an image of width x height pixels in a frame.
 
         `letterbox` keeps the aspect: the longer side fills the frame, the other is rounded to
-        whole pixels and centred. `stretch` fills the frame in both directions.
+        whole pixels and centred. `stretch` fills the frame in both directions. `corner` is SAM's:
+        as `letterbox`, with halves rounded up and the image at the top left.
         """
         if mode == "stretch":
             return cls(side, width, height, side, side, 0, 0)
         longer = max(width, height)
+        if mode == "corner":
+            inner_width, inner_height = (
+                max(1, int(size * (side / longer) + 0.5)) for size in (width, height)
+            )
+            return cls(side, width, height, inner_width, inner_height, 0, 0)
         inner_width = max(1, round(side * width / longer))
         inner_height = max(1, round(side * height / longer))
         left, top = (side - inner_width) // 2, (side - inner_height) // 2

@@ -18,6 +18,7 @@ from .recipe import FrameSpec
 ImageSource: TypeAlias = "str | PathLike[str] | Image.Image | NDArray[np.uint8]"
 
 MAX_PIXELS = 178_000_000
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 _FILTERS = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
 
@@ -55,15 +56,50 @@ def existing(path: str | PathLike[str]) -> Path:
     return found
 
 
+def images_below(folder: Path) -> list[Path]:
+    """The image files below a folder, hidden ones left out, sorted.
+
+    Raises InputError where there is no such folder or no image in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not found:
+        raise InputError(f"{folder}: holds no image")
+    return found
+
+
 def to_frame(image: Image.Image, spec: FrameSpec, side: int) -> NDArray[np.float32]:
     """Render an RGB image into a frame of side x side: pixels (3, side, side) in [0, 1]."""
     frame = Frame.fit(spec.mode, side, image.width, image.height)
-    pixels = np.zeros((3, side, side), np.float32)
+    pixels = np.empty((3, side, side), np.float32)
+    pixels[:] = np.reshape(spec.padding, (3, 1, 1))
     rows = slice(frame.top, frame.top + frame.inner_height)
     columns = slice(frame.left, frame.left + frame.inner_width)
     inner = _resized(image, (frame.inner_width, frame.inner_height), spec)
     np.multiply(inner.transpose(2, 0, 1), 1 / 255, out=pixels[:, rows, columns], dtype=np.float32)
     return pixels
+
+
+def bilinear(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Pixels (height, width, …) at another size (width, height), in float32, no antialiasing.
+
+    The two nearest pixels in each direction, half-pixel centres.
+    """
+    result = pixels.astype(np.float32)
+    for axis, wanted in ((0, size[1]), (1, size[0])):
+        there = result.shape[axis]
+        at = ((np.arange(wanted) + 0.5) * there / wanted - 0.5).clip(0, there - 1)
+        low = np.floor(at).astype(np.intp)
+        share = (at - low).astype(np.float32).reshape(-1, *[1] * (pixels.ndim - 1 - axis))
+        high = (low + 1).clip(max=there - 1)
+        result = result.take(low, axis) * (1 - share) + result.take(high, axis) * share
+    return result
 
 
 def _read(path: Path) -> Image.Image:
@@ -122,19 +158,6 @@ def _rgb(image: Image.Image) -> Image.Image:
 def _resized(image: Image.Image, size: tuple[int, int], spec: FrameSpec) -> NDArray[Any]:
     """Pixels (height, width, 3) of an image at another size, 0 to 255."""
     if spec.resample == "bilinear-no-antialias":
-        return _bilinear(np.asarray(image), size)
+        return bilinear(np.asarray(image), size)
     resized = image if image.size == size else image.resize(size, _FILTERS[spec.resample])
     return np.asarray(resized)
-
-
-def _bilinear(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
-    """The two nearest pixels in each direction, half-pixel centres, in float32."""
-    result = pixels.astype(np.float32)
-    for axis, wanted in ((0, size[1]), (1, size[0])):
-        there = result.shape[axis]
-        at = ((np.arange(wanted) + 0.5) * there / wanted - 0.5).clip(0, there - 1)
-        low = np.floor(at).astype(np.intp)
-        share = (at - low).astype(np.float32).reshape(-1, *[1] * (2 - axis))
-        high = (low + 1).clip(max=there - 1)
-        result = result.take(low, axis) * (1 - share) + result.take(high, axis) * share
-    return result

@@ -11,7 +11,9 @@ from .eval import evaluate
 from .extract import extract
 from .features import features
 from .group import OneLineErrors
+from .mask import mask
 from .match import match
+from .pose_awareness import pose_awareness
 from .store import store
 from .tune import tune
 
@@ -22,5 +24,17 @@ def georun() -> None:
     """Find the point on one object that means the same as a point on another."""
 
 
-for command in (match, evaluate, compare, tune, extract, store, data, features, doctor):
+for command in (
+    match,
+    mask,
+    evaluate,
+    compare,
+    tune,
+    pose_awareness,
+    extract,
+    store,
+    data,
+    features,
+    doctor,
+):
     georun.add_command(command)

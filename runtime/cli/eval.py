@@ -9,6 +9,7 @@ import click
 
 from .inputs import DATASET_NAMES, input_options, inputs_of
 from .method import chosen_matching, method_options
+from .options import opened_bundles
 
 if TYPE_CHECKING:
     from ..evaluation.results import Results
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     help="Try the mirrored source too; choose by mutual neighbours or by masks.",
 )
 @click.option("--masks", metavar="DIR", help="Masks for --pose-alignment mask, laid out as images.")
+@click.option(
+    "--mask-bundle", metavar="NAME|DIR", help="Bundle that makes the masks from the objects' boxes."
+)
 @click.option("--mutual", is_flag=True, help="Score mutual nearest neighbours by themselves too.")
 @click.option("--geo-aware", is_flag=True, help="Score the geometry-aware subset too.")
 @click.option("--per-keypoint", is_flag=True, help="Every keypoint too, in --out and --json.")
@@ -49,6 +53,7 @@ def evaluate(
     alphas: tuple[float, ...],
     alignment: Any,
     masks: str | None,
+    mask_bundle: str | None,
     mutual: bool,
     geo_aware: bool,
     per_keypoint: bool,
@@ -78,7 +83,13 @@ def evaluate(
     folder = folder_of(out)
     inputs, weights = inputs_of(dataset, split, options)
     matching = chosen_matching(inputs.bundles[0].manifest.recipe.matching, options)
-    method = Method(Matcher(matching, weights), mutual, alignment, Path(masks) if masks else None)
+    method = Method(
+        Matcher(matching, weights),
+        mutual,
+        alignment,
+        Path(masks) if masks else None,
+        opened_bundles([mask_bundle])[0] if mask_bundle else None,
+    )
     try:
         results, outcomes = run(inputs, method, scoring, Bars(), folder, resume, typed())
     except KeyboardInterrupt:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ..engines import Device
     from ..store import StoredAs
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-
 
 @click.command()
 @click.argument("images", metavar="DIR|DATASET")
@@ -82,20 +80,12 @@ def extract(
 
 
 def _of_folder(folder: Path) -> list[Path]:
-    """The images below a folder, hidden ones left out, sorted."""
     from ..errors import InputError
+    from ..images import images_below
 
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, and no dataset: {', '.join(DATASET_NAMES)}")
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    if not found:
-        raise InputError(f"{folder}: holds no image")
-    return found
+    return images_below(folder)
 
 
 def _of_dataset(name: str, root: str | None, split: str | None, setting: str | None) -> list[Path]:

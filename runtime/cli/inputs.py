@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import chosen_device, device_option, together
+from .options import chosen_device, device_option, opened_bundles, together
 
 if TYPE_CHECKING:
     from ..evaluation.request import Inputs
@@ -58,7 +58,6 @@ def inputs_of(
     dataset: str, split: str, options: dict[str, Any]
 ) -> tuple[Inputs, tuple[float, ...]]:
     """What to work on, and the bundles' weights. Takes its own out of the options."""
-    from ..bundle import Bundle
     from ..datasets import DATASETS, root_of
     from ..evaluation.request import Inputs
     from ..evaluation.selection import Selection
@@ -66,8 +65,8 @@ def inputs_of(
     from ..store import store_root
 
     take = options.pop
-    names = take("bundles") or (None,)
-    weights = _weights(take("weights"), len(names))
+    names = take("bundles")
+    weights = _weights(take("weights"), len(names) or 1)
     selection = Selection(
         tuple(name.strip() for name in take("categories").split(",") if name.strip()),
         take("limit"),
@@ -80,7 +79,7 @@ def inputs_of(
         split=split,
         setting=take("setting") or DATASETS[dataset].usual_setting,
         selection=selection,
-        bundles=tuple(Bundle.open(name) for name in names),
+        bundles=opened_bundles(names),
         store=store_root(take("store")),
         stored_as="int8" if take("int8") else "float16",
         device=chosen_device(take("device")),

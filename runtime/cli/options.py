@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +39,18 @@ def chosen_device(device: Device) -> Device:
     if device == "auto":
         click.echo(f"device: {chosen} (chosen by auto)", err=True)
     return chosen
+
+
+def opened_bundles(names: Sequence[str]) -> tuple[Bundle, ...]:
+    """The bundles of these names, or the one that ships; random weights are said on stderr."""
+    from ..bundle import Bundle
+
+    bundles = tuple(Bundle.open(name) for name in names or (None,))
+    for bundle in bundles:
+        if bundle.manifest.is_random:
+            name = bundle.manifest.name
+            click.echo(f"warning: {name} has random weights: its numbers mean nothing", err=True)
+    return bundles
 
 
 def load_pipeline(bundle: Bundle, device: Device) -> Pipeline:

@@ -19,7 +19,7 @@ from ..matcher import Matcher
 from ..parallel import in_threads
 from ..pose import Alignment, Pose
 from ..store import FeatureStore, Key, StoredMap
-from .masks import MaskFolder
+from .masks import Masks
 from .outcome import Outcome
 
 Made = TypeVar("Made")
@@ -33,7 +33,7 @@ class Predictor:
     dataset: its name, for the tables of keypoints that change places in a mirror.
     mutual: whether matches are checked to be mutual nearest neighbours.
     alignment: whether and by what the source or its mirror image is chosen.
-    masks: the folder of the images' masks, for alignment by mask.
+    masks: of the images' objects, for alignment by mask.
     """
 
     dataset: str
@@ -42,7 +42,7 @@ class Predictor:
     keys: Mapping[Path, Key]
     mutual: bool = False
     alignment: Alignment | None = None
-    masks: MaskFolder | None = None
+    masks: Masks | None = None
 
     def outcomes(self, pairs: Sequence[Pair], workers: int) -> Iterator[list[Outcome]]:
         """Yield the outcomes of pairs, some at a time, in any order."""

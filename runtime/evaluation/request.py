@@ -13,6 +13,7 @@ from ..engines import Device
 from ..errors import InputError
 from ..matcher import Matcher
 from ..pose import Alignment
+from ..segmenter import mask_decoder
 from ..store import StoredAs
 from .protocols import Protocol
 from .selection import Selection
@@ -45,13 +46,15 @@ class Method:
 
     mutual: whether matches are checked to be mutual nearest neighbours.
     alignment: whether and by what the source or its mirror image is chosen.
-    masks: the folder of the images' masks, for alignment by mask.
+    masks, mask_bundle: for alignment by mask, the folder of the images' masks, or the bundle that
+        makes them.
     """
 
     matcher: Matcher
     mutual: bool = False
     alignment: Alignment | None = None
     masks: Path | None = None
+    mask_bundle: Bundle | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,19 @@ def check(inputs: Inputs, method: Method, scoring: Scoring) -> None:
         )
     if scoring.geometry_aware and not spec.keypoint_tables:
         raise InputError(f"{spec.title} has no table of look-alike keypoints for --geo-aware")
-    if (method.alignment == "mask") != (method.masks is not None):
-        raise InputError("--pose-alignment mask and --masks DIR belong together")
+    _check_masks(method)
+
+
+def _check_masks(method: Method) -> None:
+    if method.masks is not None and method.mask_bundle is not None:
+        raise InputError("--masks DIR has the masks, --mask-bundle NAME makes them; give one")
+    given = method.masks is not None or method.mask_bundle is not None
+    if (method.alignment == "mask") != given:
+        raise InputError(
+            "--pose-alignment mask and --masks DIR (or --mask-bundle NAME) belong together"
+        )
+    if method.mask_bundle is not None:
+        mask_decoder(method.mask_bundle)
 
 
 def check_frames(bundles: Iterable[Bundle]) -> None:

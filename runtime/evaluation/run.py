@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..bundle import Bundle
 from .checkpoint import Checkpoint, refuse_unfinished
-from .masks import MaskFolder
+from .made_masks import MadeMasks, make_masks
+from .masks import MaskFolder, Masks
 from .material import Material, Selected, gather, select
 from .outcome import Outcome
 from .prediction import Predictor
@@ -43,6 +45,8 @@ def evaluate(
     check_categories(selected.pairs, inputs, method, scoring)
     masks = _masks(inputs, method, selected)
     material = gather(inputs, selected, watch, mirrored_sources=method.alignment is not None)
+    if method.mask_bundle is not None:
+        masks = _made(inputs, method.mask_bundle, material, watch)
     predictor = Predictor(
         inputs.dataset,
         method.matcher,
@@ -79,15 +83,22 @@ def evaluate(
     return results, outcomes
 
 
-def _masks(inputs: Inputs, method: Method, selected: Selected) -> MaskFolder | None:
+def _masks(inputs: Inputs, method: Method, selected: Selected) -> Masks | None:
     if method.masks is None:
         return None
     sides = {side.path: side for pair in selected.pairs for side in (pair.source, pair.target)}
     return MaskFolder.checked(method.masks, inputs.root, list(sides.values()))
 
 
+def _made(inputs: Inputs, bundle: Bundle, material: Material, watch: Watch) -> Masks:
+    sides = [side for pair in material.pairs for side in (pair.source, pair.target)]
+    content = {path: key.digest for path, key in material.keys.items()}
+    masks = MadeMasks(inputs.store, bundle, content)
+    return make_masks(masks, sides, inputs.device, inputs.workers, watch)
+
+
 def _identity(
-    inputs: Inputs, material: Material, method: Method, masks: MaskFolder | None
+    inputs: Inputs, material: Material, method: Method, masks: Masks | None
 ) -> dict[str, Any]:
     """What decides the outcomes of a run."""
     return {

@@ -9,7 +9,7 @@ from geoaware.runtime import FeatureMap, Frame, GeoAwareError
 from geoaware.runtime.geometry import grid_points
 
 sizes = st.integers(1, 5000)
-modes = st.sampled_from(["letterbox", "stretch"])
+modes = st.sampled_from(["letterbox", "stretch", "corner"])
 sides = st.integers(32, 1024)
 
 
@@ -34,6 +34,22 @@ def test_letterbox_as_the_paper_has_it():
     frame = Frame.fit("letterbox", 840, 500, 375)
     assert (frame.inner_width, frame.inner_height, frame.left, frame.top) == (840, 630, 0, 105)
     np.testing.assert_allclose(frame.to_frame(np.array([[250.0, 0.0]])), [[420.0, 105.0]])
+
+
+@given(sides, sizes, sizes)
+def test_corner_as_sam_has_it(side, width, height):
+    """Its ResizeLongestSide: whole pixels by int(x + 0.5), from the top left corner."""
+    scale = side * 1.0 / max(height, width)
+    frame = Frame.fit("corner", side, width, height)
+    expected = (max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5)))
+    assert (frame.inner_width, frame.inner_height) == expected
+    assert (frame.left, frame.top) == (0, 0)
+
+
+def test_corner_rounds_halves_up_where_letterbox_rounds_them_to_even():
+    """5 / 100 of 1010 is 50.5."""
+    assert Frame.fit("corner", 1010, 100, 5).inner_height == 51
+    assert Frame.fit("letterbox", 1010, 100, 5).inner_height == 50
 
 
 def test_pixel_centres_lie_at_a_half():

@@ -153,6 +153,27 @@ def test_letterbox_centres_on_black():
     assert pixels[:, 48:].max() == 0
 
 
+def test_corner_pads_right_and_below_with_the_colour_asked_for():
+    padded = FrameSpec(mode="corner", side=64, resample="bilinear", padding=(0.5, 0.25, 1))
+    pixels = to_frame(Image.new("RGB", (20, 10), "black"), padded, 64)
+    assert pixels.dtype == np.float32
+    assert pixels[:, :32].max() == 0
+    assert [set(channel.ravel()) for channel in pixels[:, 32:]] == [{0.5}, {0.25}, {1}]
+
+
+def test_sams_padding_is_zero_once_it_is_normalised():
+    mean = np.array([123.675, 116.28, 103.53]) / 255
+    padded = FrameSpec(mode="corner", side=64, resample="bilinear", padding=tuple(mean))
+    pixels = to_frame(Image.new("RGB", (20, 10), "black"), padded, 64)
+    assert abs(pixels[:, 32:] - mean.reshape(3, 1, 1)).max() < 1e-7
+
+
+@pytest.mark.parametrize("padding", [(0, 0, 1.5), (0, -1, 0), (0, 0)])
+def test_padding_is_a_colour(padding: tuple[float, ...]):
+    with pytest.raises(ValueError, match="padding"):
+        FrameSpec(mode="corner", side=64, resample="bilinear", padding=padding)
+
+
 def test_bilinear_without_antialiasing_is_the_formula(cat: Path):
     """Half-pixel centres, the four nearest pixels, borders repeated; enlarged and reduced."""
     image = load(cat).resize((48, 200))

@@ -18,6 +18,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from geoaware.runtime.cli import georun
+from geoaware.runtime.segmenter import Segmenter
+
+from ..mask_bundle import mask_bundle
 
 MINI = "SPair-71k-mini"
 
@@ -210,6 +213,21 @@ def test_masks_choose_the_pose(root: Path, tmp_path: Path):
     assert f"{one}: no such mask" in missing.stderr
 
 
+def test_masks_are_made_from_the_boxes_and_kept(root: Path, tmp_path: Path, monkeypatch):
+    bundle, store = mask_bundle(tmp_path / "rules"), tmp_path / "store"
+    options = "spair", "--root", root, "--pose-alignment", "mask", "--limit", 10, "--store", store
+    made = results(*options, "--mask-bundle", bundle.path)
+    assert made["method"]["pose_alignment"] == "mask"
+    files = list((store / bundle.manifest.hash() / "masks").rglob("*.png"))
+    assert len(files) == made["dataset"]["images"]
+    monkeypatch.setattr(Segmenter, "embed", None)
+    assert numbers(results(*options, "--mask-bundle", bundle.path)) == numbers(made)
+    # The rules' masks are the boxes, but for pixels near the border.
+    boxes = results(*options, "--masks", masks_of(root, tmp_path / "masks"))
+    difference = made["method"]["mirrored_pairs"] - boxes["method"]["mirrored_pairs"]
+    assert abs(difference) <= 1
+
+
 def test_masks_that_show_nothing_are_refused(root: Path, tmp_path: Path):
     """Masks of 0 and 1 look black, and are a common way to store them."""
     masks = masks_of(root, tmp_path / "masks", white=1)
@@ -309,6 +327,15 @@ def test_bundles_of_different_frames_are_refused_before_any_work(root: Path, tmp
         (["spair", "--weights", "one"], "are not numbers"),
         (["spair", "--resume"], "--resume needs the --out"),
         (["spair", "--pose-alignment", "mask"], "belong together"),
+        (["spair", "--mask-bundle", "lite"], "belong together"),
+        (
+            ["spair", "--pose-alignment", "mask", "--mask-bundle", "lite", "--masks", "here"],
+            "give one",
+        ),
+        (
+            ["spair", "--pose-alignment", "mask", "--mask-bundle", "lite"],
+            "bundle 'lite' makes no masks",
+        ),
         (["spair", "--window", "4"], "window 4 must be odd"),
         (["pf-willow", "--geo-aware"], "no table of look-alike keypoints"),
         (["pf-willow", "--pose-alignment", "mutual"], "no table of which keypoints"),
