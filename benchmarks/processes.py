@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 GEORUN = str(Path(sys.executable).with_name("georun"))
+GEOEXPORT = str(Path(sys.executable).with_name("geoexport"))
 
 _RUNNER = """
 import json, resource, subprocess, sys, time

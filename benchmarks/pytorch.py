@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geoaware.export import graphs
-from geoaware.export.parts import reference_graphs, resolve_all
+from geoaware.export.modules import reference_graphs
+from geoaware.export.parts import resolve_all
 from geoaware.runtime.images import to_frame
 from geoaware.runtime.recipe import Recipe
 

@@ -41,11 +41,14 @@ def main() -> None:
     print(save("store_cost", "python -m benchmarks.store_cost", packages, results))
 
 
-def stored(name: str, root: Path, protocol: str, kind: str) -> dict[str, Any]:
-    """PCK from stored features, and the size of an entry."""
+def stored(
+    name: str, root: Path, protocol: str, kind: str, bundle: Path | None = None
+) -> dict[str, Any]:
+    """PCK from stored features of a bundle (the one that ships), and the size of an entry."""
     with tempfile.TemporaryDirectory() as store:
         command = [GEORUN, "eval", name, "--root", root, "--protocol", protocol, "--store", store]
         int8 = ["--int8"] if kind == "int8" else []
+        command += ["--bundle", bundle] if bundle else []
         done = subprocess.run([*command, *int8, "--json"], capture_output=True, check=True)
         sizes = [path.stat().st_size for path in Path(store).rglob("*.safetensors")]
     overall = json.loads(done.stdout)["protocols"][protocol]["overall"]

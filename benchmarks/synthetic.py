@@ -59,6 +59,7 @@ def random_bundle(folder: Path, side: int, cells: int, channels: int) -> Bundle:
                 ],
                 "opset": 20,
                 "precision": "fp32",
+                "compute": {},
                 "stored_as": "fp32",
             }
         ],

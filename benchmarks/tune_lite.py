@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from geoaware.export.backbones import efficientnet_lite, entry
+from geoaware.export.backbones import entry
 from geoaware.export.graphs import Fusion, Taps
+from geoaware.export.registry import known
 from geoaware.export.state_dict import read_state
 from geoaware.export.weights import resolve
 from geoaware.kernels import SoftArgmax
@@ -120,8 +121,10 @@ def _percent(shares: np.ndarray) -> dict[str, float]:
 
 def _all_taps(pairs: Sequence[Pair], side: int) -> dict[Any, Any]:
     """Every tap of every image, in half precision: path to (block to tensor, frame)."""
-    weights = resolve("efficientnet-lite0", entry("efficientnet-lite0").weights)
-    network = Taps(efficientnet_lite.load(read_state(weights.path), BLOCKS, side), torch.float32)
+    [use] = _recipe(side, dict.fromkeys(BLOCKS, 1.0)).backbones
+    weights = resolve(use.name, known(use.name))
+    states = {"model": read_state(weights.files["model"])}
+    network = Taps(entry(use.name).load(states, use, side), torch.float32)
     spec = _recipe(side, {"block10": 1.0}).frame
     taps = {}
     for path in track(images(pairs), str(side)):

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
 
-from ..examples import PHOTOGRAPHS
 from ..runtime.bundle import MANIFEST, Bundle
-from ..runtime.errors import GeoAwareError, InputError
+from ..runtime.errors import GeoAwareError
 from ..runtime.machine import versions
-from ..runtime.manifest import Built, Manifest, Model, Parity, WeightsRecord
-from ..runtime.recipe import NAME_PATTERN
+from ..runtime.manifest import Built, Manifest, MaskDecoder, Model, Parity, WeightsRecord
+from ..runtime.recipe import Recipe
 from . import graphs, to_onnx
+from .backbones import entry
 from .describe import describe
 from .graphs import Graph
-from .parts import reference_graphs, resolve_all
+from .modules import reference_decoder, reference_graphs
+from .parts import resolve_all
 from .publish import building, check_replaceable, publish
-from .quantise import quantise
+from .quantise import quantise_dynamic, quantise_static
 from .request import Request
-from .verify import frames, verify
+from .verify import frames, photographs, verify, verify_decoder
 from .weights import Weights, source_of
 
-VERSIONS_OF = ("geoaware", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+VERSIONS_OF = (
+    "geoaware", "torch", "transformers", "diffusers", "onnx", "onnxscript", "onnxruntime", "numpy"
+)  # fmt: skip
 
 Report = Callable[[str], None]
 
@@ -38,34 +40,27 @@ def build(request: Request, report: Report) -> tuple[Bundle, bool]:
     Raises InputError for a request that cannot be, ParityError where the result is not what the
     PyTorch model computes; then nothing is published.
     """
+    request.check()
     check_replaceable(request.target)
-    if not re.fullmatch(NAME_PATTERN, request.name):
-        raise InputError(f"{request.name!r} is too long for the name of a bundle")
     report("resolving weights")
-    weights = resolve_all(request.recipe, request.weights)
+    weights = resolve_all(request.recipe, request.weights, request.seed)
     with building(request.target, report) as folder:
         if not request.force and (there := _intact(request.target)):
             request.check_same(weights, there.manifest)
             return there, False
+        report("loading the weights")
         reference = reference_graphs(request.recipe, weights)
         models = _export(request, reference, weights, folder, report)
-        report(f"verifying against PyTorch on {len(PHOTOGRAPHS)} photographs")
+        decoder = _decoder(request, reference, weights, folder)
+        report(f"verifying against PyTorch on {len(photographs(reference))} photographs")
         manifest = Manifest(
             name=request.name,
             recipe=request.recipe,
             models=models,
-            weights=tuple(
-                WeightsRecord(
-                    part=part,
-                    source=w.source,
-                    revision=w.revision,
-                    sha256=w.sha256,
-                    licence=w.licence,
-                )
-                for part, w in weights.items()
-            ),
+            weights=_records(weights),
             parity=verify(request.recipe, reference, folder, models),
             built=_built(),
+            masks=decoder,
         )
         report("publishing")
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
@@ -89,11 +84,14 @@ def reverify(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Pari
     for part, found in weights.items():
         if found.sha256 != recorded[part].sha256:
             raise GeoAwareError(
-                f"{found.path}: not the {part} weights this bundle was built from; "
+                f"{found.source}: not the {part} weights this bundle was built from; "
                 f"name those: --weights {part}=SOURCE"
             )
     reference = reference_graphs(manifest.recipe, weights)
-    report(f"comparing with PyTorch on {len(PHOTOGRAPHS)} photographs")
+    report(f"comparing with PyTorch on {len(photographs(reference))} photographs")
+    if decoder := reference_decoder(manifest.recipe, weights):
+        assert manifest.masks
+        verify_decoder(decoder, reference, manifest.recipe, bundle.path, manifest.masks.model)
     return verify(manifest.recipe, reference, bundle.path, manifest.models)
 
 
@@ -112,17 +110,50 @@ def _export(
     stored_as = request.precision
     if request.precision == "int8":
         report("quantising to int8")
-        feeds = [
-            graphs.inputs(reference, frames(request.recipe, each, mirrored=True))
-            for each in PHOTOGRAPHS
-        ]
-        for index, file in enumerate(files):
-            quantise(file, [feed[index] for feed in feeds])
+        _quantise(request.recipe, reference, files)
     elif request.compact and request.precision == "fp32":
         stored_as = "fp16"
         for file in files:
             to_onnx.store_half(file)
     return tuple(describe(file, request.precision, stored_as) for file in files)
+
+
+def _quantise(recipe: Recipe, reference: Sequence[Graph], files: Sequence[Path]) -> None:
+    if any(entry(use.name).attends for use in recipe.backbones):
+        for file in files:
+            quantise_dynamic(file)
+        return
+    feeds = [
+        graphs.inputs(reference, frames(recipe, each, mirrored=True))
+        for each in photographs(reference)
+    ]
+    for index, file in enumerate(files):
+        quantise_static(file, [feed[index] for feed in feeds])
+
+
+def _decoder(
+    request: Request, reference: Sequence[Graph], weights: Mapping[str, Weights], folder: Path
+) -> MaskDecoder | None:
+    """The mask decoder of a recipe that has one; it is small, and stays in fp32."""
+    graph = reference_decoder(request.recipe, weights)
+    if graph is None:
+        return None
+    model = describe(to_onnx.export(graph, folder, request.opset), "fp32", "fp32")
+    error = verify_decoder(graph, reference, request.recipe, folder, model)
+    return MaskDecoder(model=model, relative_error=error)
+
+
+def _records(weights: Mapping[str, Weights]) -> tuple[WeightsRecord, ...]:
+    return tuple(
+        WeightsRecord(
+            part=part,
+            source=found.source,
+            revision=found.revision,
+            sha256=found.sha256,
+            licence=found.licence,
+        )
+        for part, found in weights.items()
+    )
 
 
 def _intact(folder: Path) -> Bundle | None:

@@ -1,41 +1,68 @@
-"""The parts of a recipe: their weights found, their modules loaded."""
+"""The parts of a recipe that need weights, and the weights found for them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import torch
+from pathlib import Path
 
 from ..runtime.errors import InputError
-from ..runtime.recipe import Recipe
+from ..runtime.manifest import RANDOM
+from ..runtime.recipe import BackboneUse, Recipe
 from .backbones import entry
-from .graphs import Graph, graphs
-from .state_dict import read_state
+from .registry import is_known, known
 from .weights import Weights, resolve
 
 
-def resolve_all(recipe: Recipe, sources: Mapping[str, str]) -> dict[str, Weights]:
-    """The weights of every part of a recipe, by its name."""
-    if recipe.head:
-        raise InputError(f"recipe {recipe.name}: no head {recipe.head!r} is known")
-    parts = {use.name: entry(use.name) for use in recipe.backbones}
-    if unknown := sources.keys() - parts.keys():
+def part_names(recipe: Recipe) -> list[str]:
+    """What a recipe needs weights for: backbones, what their conditioning takes, the head."""
+    names = []
+    for use in recipe.backbones:
+        names += [use.name, *(f"{use.name}.{role}" for role in _conditioning_roles(use))]
+    return list(dict.fromkeys([*names, *([recipe.head] if recipe.head else [])]))
+
+
+def optional_parts(recipe: Recipe) -> list[str]:
+    """What a recipe takes weights for where a source names them."""
+    return [f"{use.name}.unet" for use in recipe.backbones if use.diffusion]
+
+
+def resolve_all(
+    recipe: Recipe, sources: Mapping[str, str], seed: int | None = None
+) -> dict[str, Weights]:
+    """The weights of every part of a recipe, by its name.
+
+    sources: what `weights.locate` takes, or a name of the registry, by part.
+    seed: of random weights for every part that has no source.
+    """
+    for use in recipe.backbones:
+        entry(use.name)
+    names, optional = part_names(recipe), optional_parts(recipe)
+    if unknown := sources.keys() - {*names, *optional}:
         raise InputError(
             f"--weights {min(unknown)}=…: recipe {recipe.name} has no such part; "
-            f"it has {', '.join(parts)}"
+            f"it has {', '.join([*names, *optional])}"
         )
-    return {name: resolve(name, part.weights, sources.get(name)) for name, part in parts.items()}
+    default = None if seed is None else f"{RANDOM}{seed}"
+    chosen = {name: sources.get(name, default) for name in names}
+    chosen |= {name: sources[name] for name in optional if name in sources}
+    for name in chosen:
+        backbone, _, role = name.partition(".")
+        if role == "tokenizer" and chosen[name] is None and _is_tree(chosen[backbone]):
+            chosen[name] = chosen[backbone]
+    return {name: _resolved(name, source) for name, source in chosen.items()}
 
 
-def reference_graphs(
-    recipe: Recipe, weights: Mapping[str, Weights], dtype: torch.dtype = torch.float32
-) -> list[Graph]:
-    """The recipe's graphs with their weights loaded."""
-    states = {name: read_state(found.path) for name, found in weights.items()}
-    loaded = [
-        entry(use.name).load(
-            states[use.name], [tap.at for tap in use.taps], use.side or recipe.frame.side
-        )
-        for use in recipe.backbones
-    ]
-    return graphs(recipe, loaded, dtype=dtype)
+def _conditioning_roles(use: BackboneUse) -> tuple[str, ...]:
+    kind = use.diffusion.conditioning if use.diffusion else "empty"
+    return {"empty": (), "caption": ("tokenizer",), "implicit": ("clip", "captioner")}[kind]
+
+
+def _is_tree(source: str | None) -> bool:
+    """Whether a source may hold a tokenizer beside the weights."""
+    return source is not None and not Path(source).expanduser().is_file()
+
+
+def _resolved(part: str, source: str | None) -> Weights:
+    if source is not None and is_known(source):
+        return resolve(part, known(source))
+    return resolve(part, known(part), source)

@@ -57,7 +57,7 @@ def check_replaceable(target: Path) -> None:
     own = {MANIFEST}
     if MANIFEST in present:
         try:
-            own |= {file.name for model in read_manifest(target).models for file in model.files}
+            own |= {file.name for file in read_manifest(target).files}
         except GeoAwareError:
             own |= {name for name in present if name.endswith((".onnx", ".onnx.data"))}
     if MANIFEST not in present or present - own:

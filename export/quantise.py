@@ -1,4 +1,4 @@
-"""Static int8: weights per channel, activations calibrated on photographs."""
+"""int8: of convolutional networks calibrated on photographs, of transformers as it runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import Any
 
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor
 
@@ -25,7 +31,30 @@ class _Reader(CalibrationDataReader):
         return feed and {name: tensor.numpy() for name, tensor in feed.items()}
 
 
-def quantise(path: Path, feeds: Iterable[Feed]) -> None:
+def quantise_dynamic(path: Path) -> None:
+    """Replace an fp32 ONNX file by one whose weighted matrix products are int8.
+
+    Weights have a scale per channel; activations get theirs for every image, so the few channels
+    in which transformers are loud cost no calibration.
+    """
+    data = path.with_name(f"{path.name}.data")
+    external = data.exists()
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        result = Path(folder) / "int8.onnx"
+        quantize_dynamic(
+            path,
+            result,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            use_external_data_format=external,
+        )
+        model = onnx.load(result)
+    data.unlink(missing_ok=True)
+    onnx.save(model, path, save_as_external_data=external, location=data.name)
+
+
+def quantise_static(path: Path, feeds: Iterable[Feed]) -> None:
     """Replace an fp32 ONNX file by its int8 form, calibrated on what `feeds` gives its inputs.
 
     Convolutions and matrix products become int8, except depthwise convolutions and the first

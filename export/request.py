@@ -2,48 +2,74 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..runtime.bundle import home
-from ..runtime.errors import GeoAwareError
+from ..runtime.errors import GeoAwareError, InputError
 from ..runtime.manifest import Manifest, Precision
-from ..runtime.recipe import Recipe
+from ..runtime.recipe import NAME_PATTERN, Recipe
+from .backbones import entry
 from .weights import Weights
 
-DEFAULT_OPSET = 20
+PLAIN_OPSET, FUSED_ATTENTION_OPSET = 20, 23
 
 
 @dataclass(frozen=True)
 class Request:
     """What to build.
 
-    weights: source of the weights (see `weights.resolve`) by backbone, where it is not the known.
+    weights: source of the weights (see `parts.resolve_all`) by part, where not the published ones.
+    seed: of random weights for every part that `weights` does not name.
     frame: the side asked for, where it is not the recipe's own; `recipe` has it already.
     compact: store the weights of an fp32 model as fp16.
+    asked_opset: the ONNX opset, where it is not the one that suits the recipe.
     """
 
     recipe: Recipe
     precision: Precision = "fp32"
     compact: bool = False
-    opset: int = DEFAULT_OPSET
+    asked_opset: int | None = None
     weights: Mapping[str, str] = field(default_factory=dict)
+    seed: int | None = None
     frame: int | None = None
     out: Path | None = None
     force: bool = False
 
     @property
     def name(self) -> str:
-        """The recipe's name, the frame side where it was asked for, the precision but for fp32."""
+        """The recipe's name; then what differs: frame side, precision, random weights."""
         side = f"-{self.frame}px" if self.frame else ""
         precision = "" if self.precision == "fp32" else f"-{self.precision}"
-        return self.recipe.name + side + precision
+        return self.recipe.name + side + precision + ("" if self.seed is None else "-random")
+
+    @property
+    def opset(self) -> int:
+        """The ONNX opset: for transformers, the first with an operator for attention."""
+        if self.asked_opset is not None:
+            return self.asked_opset
+        attends = any(entry(use.name).attends for use in self.recipe.backbones)
+        return FUSED_ATTENTION_OPSET if attends else PLAIN_OPSET
 
     @property
     def target(self) -> Path:
         """The folder the bundle is published to."""
         return (self.out or home() / self.name).expanduser().absolute()
+
+    def check(self) -> None:
+        """Raise InputError for a request that cannot be."""
+        if not re.fullmatch(NAME_PATTERN, self.name):
+            raise InputError(f"{self.name!r} is too long for the name of a bundle")
+        if self.precision == "int8" and (diffusion := self._diffusion_models()):
+            raise InputError(
+                f"int8 is not offered for {diffusion[0]}: nothing shows that its features survive "
+                "it; build it with --fp16"
+            )
+
+    def _diffusion_models(self) -> list[str]:
+        return [use.name for use in self.recipe.backbones if use.name == "sd15"]
 
     def check_same(self, weights: Mapping[str, Weights], manifest: Manifest) -> None:
         """Raise GeoAwareError where a bundle with this manifest is not what is asked for."""
@@ -57,8 +83,8 @@ class Request:
                 ("opset", manifest.models[0].opset, self.opset),
                 (
                     "weights",
-                    {record.part: record.sha256 for record in manifest.weights},
-                    {part: found.sha256 for part, found in weights.items()},
+                    {each.part: each.sha256 or each.source for each in manifest.weights},
+                    {part: found.sha256 or found.source for part, found in weights.items()},
                 ),
             )
             if there != asked

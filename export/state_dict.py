@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..runtime.errors import GeoAwareError, first_line
+from .shards import shards
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file or of a torch checkpoint, on the CPU.
+    """The tensors of a .safetensors file, of a torch checkpoint or of an index of shards.
 
-    Code in a checkpoint is never run. A `state_dict` or `model_state_dict` inside is unwrapped.
+    They are on the CPU, and where the format allows stay on the disk until they are used. Code in
+    a checkpoint is never run. A `state_dict` or `model_state_dict` inside is unwrapped.
     Raises GeoAwareError for a file that holds anything else.
     """
+    if parts := shards(path):
+        return {key: x for name in parts for key, x in read_state(path.parent / name).items()}
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _read(path)
     except Exception as error:  # torch and safetensors raise many kinds, all meaning the same
         problem = first_line(error)
         if "weights_only" in str(error).lower():
@@ -35,6 +35,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise GeoAwareError(f"{path}: holds no state dict of tensors")
     return state
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
 
 
 def load_into(module: nn.Module, state: Mapping[str, Tensor], ignore: Sequence[str] = ()) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 import onnx
 import torch
 from onnx import numpy_helper
+from torch import Tensor
 
 from ..runtime.errors import GeoAwareError, first_line
-from .graphs import Graph
+from .graphs import Graph, Shape
 
 SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -29,16 +30,15 @@ def export(graph: Graph, folder: Path, opset: int) -> Path:
     of the machine that built it. Raises GeoAwareError where torch cannot export the module.
     """
     path = folder / f"{graph.name}.onnx"
-    example = {name: torch.rand(2, *shape) for name, shape in graph.inputs.items()}
-    batch = torch.export.Dim("batch")
+    example = [_example(name, shape, graph) for name, shape in graph.inputs.items()]
     with _quiet():
         try:
             program = torch.onnx.export(
                 graph.module,
-                tuple(example.values()),
+                tuple(example),
                 input_names=list(graph.inputs),
                 output_names=list(graph.outputs),
-                dynamic_shapes=_batched(graph, batch),
+                dynamic_shapes=_free_dimensions(graph),
                 opset_version=opset,
                 dynamo=True,
                 verbose=False,
@@ -79,8 +79,18 @@ def store_half(path: Path) -> None:
     onnx.save(model, path, save_as_external_data=external, location=data.name)
 
 
-def _batched(graph: Graph, batch: torch.export.Dim) -> tuple[object, ...]:
-    shapes = tuple({0: batch} for _ in graph.inputs)
+def _example(name: str, shape: Shape, graph: Graph) -> Tensor:
+    sizes = [2, *(3 if isinstance(size, str) else size for size in shape)]
+    return torch.ones(sizes, dtype=torch.int64) if name in graph.whole else torch.rand(sizes)
+
+
+def _free_dimensions(graph: Graph) -> tuple[object, ...]:
+    named = {each for shape in graph.inputs.values() for each in shape if isinstance(each, str)}
+    free = {name: torch.export.Dim(name) for name in ("batch", *sorted(named))}
+    shapes = tuple(
+        {0: free["batch"]} | {i: free[d] for i, d in enumerate(shape, 1) if isinstance(d, str)}
+        for shape in graph.inputs.values()
+    )
     parameters = signature(graph.module.forward).parameters.values()
     variadic = any(each.kind is Parameter.VAR_POSITIONAL for each in parameters)
     return (shapes,) if variadic else shapes

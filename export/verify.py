@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..examples import PHOTOGRAPHS
 from ..kernels import match
+from ..runtime.engines import open_engine
 from ..runtime.errors import GeoAwareError
 from ..runtime.extractor import Extractor
 from ..runtime.images import load, to_frame
@@ -50,6 +51,15 @@ TOLERANCES = {
 
 TIE = 1e-5
 
+# The least share of compute nodes that must be in the precision a model is named after.
+LEAST_SHARE = {"fp32": 1.0, "fp16": 0.9, "int8": 0.5}
+
+# The mask decoder is always fp32.
+DECODER_ERROR = 1e-4
+
+# A model with more weights than this takes minutes an image on a CPU: two have to do.
+LARGE_BYTES = 2_000_000_000
+
 
 class ParityError(GeoAwareError):
     """A built model does not compute what the PyTorch model does."""
@@ -71,6 +81,7 @@ def verify(
 
     Raises ParityError with the figures and the first layer that diverges.
     """
+    check_precision(models)
     parity = measure(recipe, reference, folder, models)
     tolerance = TOLERANCES[models[0].precision, models[0].stored_as]
     if problem := _out_of(tolerance, parity):
@@ -81,23 +92,62 @@ def verify(
     return parity
 
 
+def check_precision(models: Sequence[Model]) -> None:
+    """Raise ParityError for models that do not compute in the precision they are named after."""
+    for model in models:
+        share = model.compute.get(model.precision, 0.0)
+        if model.compute and share < LEAST_SHARE[model.precision]:
+            raise ParityError(
+                f"{model.files[0].name}: only {share:.0%} of it computes in {model.precision}"
+            )
+
+
+def photographs(reference: Sequence[Graph]) -> tuple[Path, ...]:
+    """The photographs to verify these graphs on."""
+    size = sum(p.numel() * p.element_size() for part in reference for p in part.module.parameters())
+    return PHOTOGRAPHS[:2] if size > LARGE_BYTES else PHOTOGRAPHS
+
+
+def verify_decoder(
+    reference: Graph, features: Sequence[Graph], recipe: Recipe, folder: Path, model: Model
+) -> float:
+    """The relative error of a mask decoder's logits, for a box around the middle of a photograph.
+
+    Raises ParityError where it is too large.
+    """
+    engine = open_engine(folder, model, "cpu")
+    [side] = {use.side or recipe.frame.side for use in recipe.backbones}
+    corners = [[side / 4, side / 4], [side * 3 / 4, side * 3 / 4]]
+    prompts = {
+        "points": torch.tensor([corners]),
+        "labels": torch.tensor([[2, 3]]),
+    }
+    images = frames(recipe, PHOTOGRAPHS[0])
+    feed = {"embedding": graphs.outputs(features, images)["embedding"], **prompts}
+    with torch.inference_mode():
+        truth = reference.module(*feed.values())[0].numpy()
+    found = engine.run({name: tensor.numpy() for name, tensor in feed.items()})["masks"]
+    error = float(abs(found - truth).max() / abs(truth).max())
+    if not error <= DECODER_ERROR:
+        raise ParityError(f"mask decoder: relative error {error:.2e} > {DECODER_ERROR}")
+    return error
+
+
 def measure(
     recipe: Recipe, reference: Sequence[Graph], folder: Path, models: Sequence[Model]
 ) -> Parity:
     """The parity figures of the models in a folder."""
     extractor = Extractor(folder, models, recipe.frame, "cpu")
-    built = [extractor.descriptors(load(photograph)) for photograph in PHOTOGRAPHS]
-    truth = [
-        graphs.run(reference, frames(recipe, photograph))[0].numpy() for photograph in PHOTOGRAPHS
-    ]
+    chosen = photographs(reference)
+    built = [extractor.descriptors(load(photograph)) for photograph in chosen]
+    truth = [graphs.run(reference, frames(recipe, each))[0].numpy() for each in chosen]
     cosines = np.stack([np.einsum("hwc,hwc->hw", a, b) for a, b in zip(built, truth, strict=True)])
     error = max(float(abs(a - b).max()) for a, b in zip(built, truth, strict=True))
     steps = [
-        _steps_apart(built[i], built[i + 1], truth[i], truth[i + 1])
-        for i in range(len(PHOTOGRAPHS) - 1)
+        _steps_apart(built[i], built[i + 1], truth[i], truth[i + 1]) for i in range(len(chosen) - 1)
     ]
     return Parity(
-        images=len(PHOTOGRAPHS),
+        images=len(chosen),
         cosine_min=float(cosines.min()),
         cosine_mean=float(cosines.mean()),
         max_abs_error=error,

@@ -52,9 +52,8 @@ class Bundle:
 
         Raises GeoAwareError naming the first file that is missing or differs.
         """
-        for model in self.manifest.models:
-            for file in model.files:
-                self._verify(file)
+        for file in self.manifest.files:
+            self._verify(file)
         return self
 
     def file(self, name: str) -> Path:
@@ -99,11 +98,15 @@ def find(name: str | os.PathLike[str] | None = None) -> Path:
 
 def build_command(name: str) -> str:
     """The command that builds the bundle of this name, such as `lite-384px-fp16`."""
-    match = re.fullmatch(r"(.+?)(?:-(\d+)px)?(?:-(fp16|int8))?", name)
+    match = re.fullmatch(r"(.+?)(?:-(\d+)px)?(?:-(fp16|int8))?(-random)?", name)
     assert match, name
-    recipe, side, precision = match.groups()
-    frame = f" --frame {side}" if side else ""
-    return f"geoexport build {recipe}{frame}" + (f" --precision {precision}" if precision else "")
+    recipe, side, precision, random = match.groups()
+    return (
+        f"geoexport build {recipe}"
+        + (f" --frame {side}" if side else "")
+        + (f" --precision {precision}" if precision else "")
+        + (" --random-weights 0" if random else "")
+    )
 
 
 def installed() -> Iterator[Path]:

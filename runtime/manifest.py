@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from .recipe import Name, Recipe, Strict
 
 Precision = Literal["fp32", "fp16", "int8"]
+RANDOM = "random:"  # how the source of weights begins that nobody trained
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -41,6 +42,9 @@ class Model(Strict):
 
     An input named `image` takes the RGB frame at the input's own side, (batch, 3, side, side)
     in [0, 1]; any other input takes the output of that name of a model before it.
+
+    compute: the share of its convolutions, matrix products and attentions that compute in each
+    precision; empty for a graph without any.
     """
 
     files: tuple[File, ...] = Field(min_length=1)
@@ -48,16 +52,17 @@ class Model(Strict):
     outputs: tuple[Tensor, ...]
     opset: int
     precision: Precision
-    stored_as: Literal["fp32", "fp16", "int8"] = Field(description="type of the stored weights")
+    compute: dict[Precision, float]
+    stored_as: Precision = Field(description="type of the stored weights")
 
 
 class WeightsRecord(Strict):
-    """Where a part's weights came from."""
+    """Where a part's weights came from; random ones have a seed and no hash."""
 
     part: Name
     source: str
     revision: str | None
-    sha256: Sha256
+    sha256: Sha256 | None
     licence: str
 
 
@@ -79,6 +84,21 @@ class Parity(Strict):
     near_agreement: float
 
 
+class MaskDecoder(Strict):
+    """SAM's prompt encoder and mask decoder, beside models that give `embedding`.
+
+    Its model takes `embedding`, `points` (batch, prompts, 2) in frame pixels and `labels` (batch,
+    prompts): 1 the object, 0 the background, 2 and 3 the corners of a box, -1 nothing. It gives
+    `masks` (batch, 4, h, w), logits over the frame, and `scores` (batch, 4), the overlap expected;
+    the first is the single mask, the others are those of an ambiguous prompt.
+
+    relative_error: of the logits against PyTorch, as in `Parity`.
+    """
+
+    model: Model
+    relative_error: float
+
+
 class Built(Strict):
     """When and with what the bundle was built."""
 
@@ -96,6 +116,7 @@ class Manifest(Strict):
     weights: tuple[WeightsRecord, ...]
     parity: Parity
     built: Built
+    masks: MaskDecoder | None = None
 
     @model_validator(mode="after")
     def _models_form_a_chain(self) -> Manifest:
@@ -109,6 +130,8 @@ class Manifest(Strict):
             known |= {tensor.name for tensor in model.outputs}
         if "descriptors" not in known:
             raise ValueError("no model gives 'descriptors'")
+        if self.masks and "embedding" not in known:
+            raise ValueError("a mask decoder, and no model gives the 'embedding' it takes")
         if len({model.precision for model in self.models}) > 1:
             raise ValueError("models of different precision")
         return self
@@ -118,10 +141,21 @@ class Manifest(Strict):
         """The precision that all its models share."""
         return self.models[0].precision
 
+    @property
+    def files(self) -> list[File]:
+        """Every file of the bundle but the manifest."""
+        models = [*self.models, *([self.masks.model] if self.masks else [])]
+        return [file for model in models for file in model.files]
+
+    @property
+    def is_random(self) -> bool:
+        """Whether any of its weights are random: good for timing, not for matching."""
+        return any(record.source.startswith(RANDOM) for record in self.weights)
+
     def hash(self) -> str:
         """16 hex digits that change whenever the descriptors of an image may change."""
         content = {
-            "frame": self.recipe.frame.model_dump(),
+            "frame": self.recipe.frame.model_dump(exclude_defaults=True),
             "models": [[file.sha256 for file in model.files] for model in self.models],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

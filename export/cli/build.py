@@ -28,10 +28,17 @@ if TYPE_CHECKING:
     "--weights",
     "sources",
     multiple=True,
-    metavar="BACKBONE=SOURCE",
-    help="File, folder, Hugging Face id or package:NAME/FILE to take weights from.",
+    metavar="PART=SOURCE",
+    help="File, folder, Hugging Face id, package:NAME/FILE or known name to take weights from.",
 )
-@click.option("--opset", type=click.IntRange(18, 24), help="ONNX opset (20).")
+@click.option(
+    "--random-weights",
+    "seed",
+    type=click.IntRange(0, 999_999_999),
+    metavar="SEED",
+    help="Random weights for every part not named by --weights: for timing and tests.",
+)
+@click.option("--opset", type=click.IntRange(18, 24), help="ONNX opset (20; transformers 23).")
 @click.option("--frame", type=click.IntRange(32, 4096), metavar="SIDE", help="Frame side, pixels.")
 @click.option("--force", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
@@ -42,6 +49,7 @@ def build(
     compact: bool,
     out: Path | None,
     sources: tuple[str, ...],
+    seed: int | None,
     opset: int | None,
     frame: int | None,
     force: bool,
@@ -55,7 +63,7 @@ def build(
     require_extra()
     from .. import recipe_files
     from ..build import build as run
-    from ..request import DEFAULT_OPSET, Request
+    from ..request import Request
     from .manifest_table import print_manifest
 
     if fp16 and precision not in (None, "fp16"):
@@ -68,8 +76,9 @@ def build(
         recipe=recipe_files.at_side(content, frame) if frame else content,
         precision=chosen,
         compact=compact,
-        opset=opset or DEFAULT_OPSET,
+        asked_opset=opset,
         weights=by_part(sources),
+        seed=seed,
         frame=frame,
         out=out,
         force=force,

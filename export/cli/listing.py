@@ -12,12 +12,15 @@ from .progress import require_extra
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(as_json: bool) -> None:
-    """List the recipes, whether their weights are at hand, and the bundles that are built."""
+    """List the recipes, the parts they need weights for, and the bundles that are built.
+
+    Size and memory are those of the bundle in fp32, and of matching two images with it.
+    """
     require_extra()
     from ...runtime.cli.console import print_rows
-    from ..catalogue import bundles, recipes
+    from ..catalogue import bundles, parts, recipes
 
-    tables = {"recipes": list(recipes()), "bundles": list(bundles())}
+    tables = {"recipes": list(recipes()), "parts": list(parts()), "bundles": list(bundles())}
     if as_json:
         click.echo(json.dumps(tables))
         return

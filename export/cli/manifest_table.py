@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...runtime.cli.console import print_facts
-from ...runtime.manifest import Manifest, Parity
+from ...runtime.manifest import Manifest, Model, Parity
 
 
 def print_manifest(manifest: Manifest) -> None:
@@ -19,18 +19,13 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("grid", f"{recipe.grid} x {recipe.grid} cells"),
         ("matching", ", ".join(map(str, recipe.matching.model_dump(exclude_none=True).values()))),
     ]
-    for model in manifest.models:
-        size = sum(file.bytes for file in model.files) / 1e6
-        rows.append(
-            (
-                model.files[0].name,
-                f"{size:.1f} MB, computes in {model.precision}, stored as {model.stored_as}, "
-                f"opset {model.opset}",
-            )
-        )
+    rows += [_model(model) for model in manifest.models]
+    if manifest.masks:
+        rows.append(_model(manifest.masks.model))
     for record in manifest.weights:
         origin = record.source + (f" @ {record.revision}" if record.revision else "")
-        rows.append((record.part, f"{origin}, {record.licence}, sha256 {record.sha256[:16]}…"))
+        digest = f"sha256 {record.sha256[:16]}…" if record.sha256 else "no trained weights"
+        rows.append((record.part, f"{origin}, licence: {record.licence}, {digest}"))
     versions = ", ".join(f"{name} {number}" for name, number in manifest.built.versions.items())
     return [
         *rows,
@@ -38,6 +33,16 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("built", manifest.built.date),
         ("with", versions),
     ]
+
+
+def _model(model: Model) -> tuple[str, str]:
+    size = sum(file.bytes for file in model.files) / 1e6
+    shares = ", ".join(f"{share:.0%} {name}" for name, share in model.compute.items())
+    return (
+        model.files[0].name,
+        f"{size:.1f} MB, computes in {model.precision} ({shares or 'no products'}), "
+        f"stored as {model.stored_as}, opset {model.opset}",
+    )
 
 
 def describe(parity: Parity) -> str:

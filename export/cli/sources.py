@@ -1,4 +1,4 @@
-"""The `--weights BACKBONE=SOURCE` options."""
+"""The `--weights PART=SOURCE` options."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import click
 
 
 def by_part(options: tuple[str, ...]) -> dict[str, str]:
-    """Sources by the name of the backbone."""
+    """Sources by the name of the part."""
     sources = {}
     for text in options:
         part, _, source = text.partition("=")
         if not (part and source):
-            raise click.UsageError(f"--weights {text!r}: write BACKBONE=SOURCE")
+            raise click.UsageError(f"--weights {text!r}: write PART=SOURCE")
         sources[part] = source
     return sources

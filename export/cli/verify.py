@@ -14,7 +14,7 @@ from .sources import by_part
     "--weights",
     "sources",
     multiple=True,
-    metavar="BACKBONE=SOURCE",
+    metavar="PART=SOURCE",
     help="Where the weights are now, if not where they were.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")

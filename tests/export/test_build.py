@@ -21,7 +21,8 @@ from geoaware.examples import PHOTOGRAPHS
 from geoaware.export import build as build_module
 from geoaware.export import recipe_files, to_onnx
 from geoaware.export.build import build, reverify
-from geoaware.export.parts import reference_graphs, resolve_all
+from geoaware.export.modules import reference_graphs
+from geoaware.export.parts import resolve_all
 from geoaware.export.publish import building, publish
 from geoaware.export.request import Request
 from geoaware.export.verify import TOLERANCES, ParityError, measure
@@ -188,13 +189,13 @@ def test_a_damaged_bundle_is_built_again(built: Built, tiny: Recipe, tmp_path: P
 
 
 def test_a_head_that_nobody_knows_is_refused(tiny: Recipe, tmp_path: Path):
-    with pytest.raises(GeoAwareError, match="no head 'wishful' is known"):
+    with pytest.raises(GeoAwareError, match="no weights 'wishful' are known; known: "):
         build(Request(tiny.model_copy(update={"head": "wishful"}), out=tmp_path / "x"), quiet)
 
 
 def test_a_bundle_from_a_local_file_asks_for_it_to_be_verified(tiny: Recipe, tmp_path: Path):
     local = tmp_path / "mine.pth"
-    shutil.copy(resolve_all(tiny, {})["efficientnet-lite0"].path, local)
+    shutil.copy(resolve_all(tiny, {})["efficientnet-lite0"].files["model"], local)
     sources = {"efficientnet-lite0": str(local)}
     bundle, _ = build(Request(tiny, weights=sources, out=tmp_path / "local"), quiet)
     [record] = bundle.manifest.weights

@@ -56,8 +56,13 @@ def test_show_and_list_name_what_there_is(tiny_at_home: Path):
     assert "cosine min" in shown.stdout
     assert json.loads(run("show", tiny_at_home, "--json").stdout)["schema_version"] == 1
     listed = json.loads(run("list", "--json").stdout)
-    assert [row["recipe"] for row in listed["recipes"]] == ["lite"]
-    assert listed["recipes"][0]["weights"] == "at hand"
+    recipes = {row["recipe"]: row for row in listed["recipes"]}
+    assert recipes["lite"]["weights"] == "at hand"
+    lacking = recipes["geo-sd15-dinov2-b"]["weights"]
+    assert lacking == "missing: sd15, sd15.clip, sd15.captioner, dinov2-b, geoaware-sc"
+    parts = {row["part"]: row for row in listed["parts"]}
+    assert parts["sd15"]["licence"] == "CreativeML OpenRAIL-M"
+    assert parts["sd15.captioner"]["weights"].startswith("download odise_label_coco_50e from")
     assert [row["state"].split()[0] for row in listed["bundles"]] == ["built", "shipped"]
     assert "Apache-2.0" in run("list").stdout
 
@@ -78,7 +83,7 @@ def test_georun_uses_the_bundle(tiny_at_home: Path, cat: Path, cheetah: Path):
     ("arguments", "status", "message"),
     [
         (["build", "nope"], 2, "no recipe 'nope'"),
-        (["build", "--weights", "efficientnet-lite0"], 2, "write BACKBONE=SOURCE"),
+        (["build", "--weights", "efficientnet-lite0"], 2, "write PART=SOURCE"),
         (["build", "--weights", "dinov2-b=x"], 2, "has no such part"),
         (["build", "--weights", "efficientnet-lite0=nothing.pth"], 2, "no such file or folder"),
         (["build", "--frame", "500"], 2, "use a multiple of 16"),

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from geoaware.export.graphs import Fusion, graphs, run
+from geoaware.export.graphs import Fusion, Taps, graphs, outputs, run
 from geoaware.runtime.recipe import Recipe
+from geoaware.train.head import ProjectionHead
 
 
 def recipe(
@@ -67,13 +68,76 @@ def test_normalising_by_backbone_gives_each_the_same_say():
     torch.testing.assert_close(norms, torch.full_like(norms, 0.5**0.5))
 
 
-def test_a_head_stands_between_fusion_and_the_last_normalisation():
-    head = nn.Conv2d(6, 5, 1)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_head_takes_the_taps_as_they_are_and_its_output_is_normalised(dtype: torch.dtype):
+    head = ProjectionHead((3, 3), hidden=32, outputs=64).eval()
     fine, coarse = torch.randn(1, 3, 4, 4), torch.randn(1, 3, 2, 2)
+    joined = torch.cat(
+        [fine, 0.5 * nn.functional.interpolate(coarse, size=(4, 4), mode="bilinear")], dim=1
+    )
     with torch.inference_mode():
-        fused = Fusion(recipe("none"), head)(fine, coarse)
-    assert fused.shape == (1, 4, 4, 5)
-    torch.testing.assert_close(fused.norm(dim=-1), torch.ones(1, 4, 4))
+        expected = head(joined)
+        fused = Fusion(headed(), head, dtype)(fine, coarse)
+    assert fused.dtype == torch.float32
+    tolerance = 1e-5 if dtype == torch.float32 else 5e-3
+    torch.testing.assert_close(fused.permute(0, 3, 1, 2), expected, rtol=0, atol=tolerance)
+
+
+def headed() -> Recipe:
+    return Recipe.model_validate(recipe("none").model_dump() | {"head": "projection"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"head": "projection"}, "write normalise: none"),
+        ({"masks": True}, "one backbone's tap neck"),
+    ],
+)
+def test_recipes_that_do_not_fit_together_are_refused(change: dict[str, object], message: str):
+    with pytest.raises(ValueError, match=message):
+        Recipe.model_validate(recipe().model_dump() | change)
+
+
+def test_masks_need_the_first_tap_beside_the_descriptors():
+    content = recipe().model_dump() | {"masks": True}
+    content["backbones"][0]["taps"] = [{"at": "neck"}]
+    masks = Recipe.model_validate(content)
+    [part] = graphs(masks, [Neck()])
+    assert part.outputs == ["descriptors", "embedding"]
+    image = torch.rand(1, 3, 32, 32)
+    made = outputs([part], {32: image})
+    torch.testing.assert_close(made["embedding"], Neck()((image - 0.5) / 0.25)[0])
+
+
+class Neck(nn.Module):
+    """One average pooling."""
+
+    mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        return [nn.functional.adaptive_avg_pool2d(image, 2)]
+
+
+class Normed(nn.Module):
+    """A norm of values whose squares are beyond the range of half precision."""
+
+    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, 3)
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        return [self.norm(image * 1000)]
+
+
+def test_norms_stay_in_single_where_the_rest_is_half():
+    image = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        [half] = Taps(Normed(), torch.float16)(image)
+        [single] = Taps(Normed(), torch.float32)(image)
+    torch.testing.assert_close(half, single, rtol=0, atol=5e-3)
 
 
 def test_one_frame_makes_one_graph_and_several_make_one_each_and_a_fusion():
@@ -96,6 +160,6 @@ def test_several_graphs_compute_what_one_does():
 
 def test_half_precision_stays_inside_the_backbone():
     part = graphs(recipe(), [Toy()], dtype=torch.float16)[0]
-    descriptors = part.module(torch.rand(1, 3, 32, 32))
+    [descriptors] = part.module(torch.rand(1, 3, 32, 32))
     assert descriptors.dtype == torch.float32
     torch.testing.assert_close(descriptors.norm(dim=-1), torch.ones(1, 4, 4))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -11,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from geoaware.export.registry import DIFFUSERS, KnownWeights
 from geoaware.export.state_dict import read_state
-from geoaware.export.weights import KnownWeights, resolve, source_of
+from geoaware.export.weights import locate, resolve, source_of
 from geoaware.runtime import GeoAwareError
 from geoaware.runtime.manifest import WeightsRecord
 
@@ -21,7 +24,18 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def known(source: str = "package:no_such_package/file.pth", sha256: str = "0" * 64) -> KnownWeights:
-    return KnownWeights(source, sha256, "Apache-2.0", "pip install them")
+    name = source.rpartition("/")[2]
+    return KnownWeights(
+        sources=(source,),
+        get="pip install them",
+        licence="Apache-2.0",
+        page="https://example.org",
+        sha256={name: sha256},
+    )
+
+
+def path_of(source: str) -> Path:
+    return resolve("net", known(), source).files["model"]
 
 
 @pytest.fixture
@@ -33,25 +47,22 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def test_a_local_file_is_taken_as_it_is(checkpoint: Path):
     weights = resolve("net", known(), str(checkpoint))
-    assert (weights.path, weights.source, weights.revision) == (
-        checkpoint,
-        "local:weights.pth",
-        None,
-    )
+    assert weights.files == {"model": checkpoint}
+    assert (weights.source, weights.revision) == ("local:weights.pth", None)
     assert weights.sha256 == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert weights.licence == "unknown"
-    torch.testing.assert_close(read_state(weights.path), STATE)
+    torch.testing.assert_close(read_state(weights.files["model"]), STATE)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
 def test_a_local_folder_holds_weights_under_the_usual_names(tmp_path: Path, name: str):
     save_file(STATE, tmp_path / name) if name.endswith("s") else torch.save(STATE, tmp_path / name)
-    torch.testing.assert_close(read_state(resolve("net", known(), str(tmp_path)).path), STATE)
+    torch.testing.assert_close(read_state(path_of(str(tmp_path))), STATE)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path):
     with pytest.raises(
-        GeoAwareError, match=r"holds none of model\.safetensors, pytorch_model\.bin"
+        GeoAwareError, match=r"holds none of model\.safetensors, .*pytorch_model\.bin"
     ):
         resolve("net", known(), str(tmp_path))
 
@@ -107,8 +118,68 @@ def test_known_weights_must_have_the_known_hash():
 
 
 def test_known_weights_that_are_not_installed_say_how_to_get_them():
-    with pytest.raises(GeoAwareError, match="not installed; install them .pip install them. or"):
+    message = "not installed .pip install them.; or name them: --weights net=SOURCE"
+    with pytest.raises(GeoAwareError, match=message):
         resolve("net", known())
+
+
+def test_weights_nobody_may_download_say_how_to_get_them():
+    by_hand = KnownWeights((), "take it from its page", "see its page", "https://example.org")
+    with pytest.raises(GeoAwareError, match="not at hand; take it from its page, then name them"):
+        resolve("net", by_hand)
+
+
+def test_random_weights_have_a_seed_and_no_hash():
+    weights = resolve("net", known(), "random:7")
+    assert (weights.files, weights.seed, weights.sha256) == ({}, 7, None)
+    assert (weights.source, weights.licence) == ("random:7", "none")
+    with pytest.raises(GeoAwareError, match="write random:SEED"):
+        resolve("net", known(), "random:seven")
+
+
+@pytest.mark.parametrize("form", ["safetensors", "sharded", "bin"])
+def test_a_diffusers_folder_has_a_file_for_every_role(tmp_path: Path, form: str):
+    for names in DIFFUSERS.values():
+        stem = tmp_path / names[0].removesuffix(".safetensors")
+        stem.parent.mkdir()
+        if form == "sharded":
+            write_shards(stem)
+        elif form == "safetensors":
+            save_file(STATE, f"{stem}.safetensors")
+        else:
+            torch.save(STATE, tmp_path / next(name for name in names if name.endswith(".bin")))
+    known_tree = replace(known(), files=DIFFUSERS)
+    weights = resolve("sd", known_tree, str(tmp_path))
+    assert set(weights.files) == {"unet", "vae", "text_encoder"}
+    for path in weights.files.values():
+        assert set(read_state(path)) == set(STATE)
+    (tmp_path / "vae").rename(tmp_path / "elsewhere")
+    with pytest.raises(GeoAwareError, match=r"holds none of vae/diffusion_pytorch_model\.safe"):
+        resolve("sd", known_tree, str(tmp_path))
+
+
+def write_shards(stem: Path) -> None:
+    """One shard, and the index that names it."""
+    shard = stem.with_name(f"{stem.name}-00001-of-00001.safetensors")
+    save_file(STATE, shard)
+    index = {"weight_map": dict.fromkeys(STATE, shard.name)}
+    stem.with_name(f"{stem.name}.safetensors.index.json").write_text(json.dumps(index))
+
+
+def test_the_digest_of_several_files_changes_with_each(tmp_path: Path):
+    write_shards(tmp_path / "model")
+    before = resolve("net", known(), str(tmp_path)).sha256
+    [shard] = tmp_path.glob("*.safetensors")
+    save_file({"conv.weight": torch.zeros(2, 3)}, shard)
+    assert resolve("net", known(), str(tmp_path)).sha256 != before
+
+
+@pytest.mark.parametrize("name", ["../model.safetensors", "/etc/hostname", 3])
+def test_an_index_names_only_files_beside_it(tmp_path: Path, name: object):
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"conv.weight": name}}))
+    with pytest.raises(GeoAwareError, match="which is no file beside it"):
+        resolve("net", known(), str(tmp_path))
 
 
 @pytest.mark.parametrize("wrapper", ["model_state_dict", "state_dict"])
@@ -211,16 +282,16 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
 def test_hub_weights_are_downloaded_once_and_know_their_revision(hub: type[Hub], source: str):
     weights = resolve("net", known(), source)
     assert (weights.source, weights.revision) == (source.partition("@")[0], COMMIT)
-    torch.testing.assert_close(read_state(weights.path), STATE)
+    torch.testing.assert_close(read_state(weights.files["model"]), STATE)
     hub.requests.clear()
-    assert resolve("net", known(), source).path == weights.path
+    assert path_of(source) == weights.files["model"]
     assert not [each for each in hub.requests if "GET" in each]
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("org/empty", r"org/empty: none of model\.safetensors"),
+        ("org/empty", r"org/empty: holds none of model\.safetensors"),
         ("org/none", "org/none: no such Hugging Face repository"),
         ("org/gated", "org/gated: accept its licence.*HF_TOKEN"),
     ],
@@ -233,7 +304,7 @@ def test_hub_refusals_say_what_to_do(hub: type[Hub], source: str, message: str):
 def test_without_a_network_the_cache_is_enough(hub: type[Hub], monkeypatch: pytest.MonkeyPatch):
     from huggingface_hub import constants
 
-    cached = {name: resolve("net", known(), name).path for name in ("org/safe", "org/old")}
+    cached = {name: path_of(name) for name in ("org/safe", "org/old")}
     nowhere = "http://127.0.0.1:9"
     monkeypatch.setattr(constants, "ENDPOINT", nowhere)
     monkeypatch.setattr(
@@ -242,9 +313,35 @@ def test_without_a_network_the_cache_is_enough(hub: type[Hub], monkeypatch: pyte
         nowhere + "/{repo_id}/resolve/{revision}/{filename}",
     )
     for name, path in cached.items():
-        assert resolve("net", known(), name).path == path
+        assert path_of(name) == path
     monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(
         GeoAwareError, match="org/other: not in the Hugging Face cache, and the Hub"
     ):
         resolve("net", known(), "org/other")
+
+
+def test_a_repository_of_several_files_is_taken_whole(hub: type[Hub], tmp_path: Path):
+    tree = replace(known(), sources=("org/none", "org/tree"), files=DIFFUSERS)
+    write_shards(tmp_path / "diffusion_pytorch_model")
+    safe = hub.files["/org/safe/resolve/main/model.safetensors"]
+    for file in tmp_path.glob("diffusion_pytorch_model*"):
+        hub.files[f"/org/tree/resolve/main/unet/{file.name}"] = file.read_bytes()
+        hub.files[f"/org/tree/resolve/{COMMIT}/unet/{file.name}"] = file.read_bytes()
+    hub.files[f"/org/tree/resolve/{COMMIT}/vae/diffusion_pytorch_model.safetensors"] = safe
+    with pytest.raises(GeoAwareError, match="org/none: no such.*org/tree: holds none of unet/"):
+        resolve("sd", tree)
+    hub.files[f"/org/tree/resolve/{COMMIT}/text_encoder/model.safetensors"] = safe
+    weights = resolve("sd", tree)
+    assert (weights.source, weights.revision, weights.licence) == ("org/tree", COMMIT, "Apache-2.0")
+    assert set(read_state(weights.files["unet"])) == set(STATE)
+    hub.requests.clear()
+    assert locate("sd", tree, download=False).files == weights.files
+    assert resolve("sd", tree) == weights
+    assert not hub.requests, "the cache has all of it"
+
+
+def test_what_is_not_in_the_cache_is_not_at_hand(hub: type[Hub]):
+    with pytest.raises(GeoAwareError, match="org/safe: holds none of .* in the Hugging Face cache"):
+        locate("net", replace(known(), sources=("org/safe",)), download=False)
+    assert not hub.requests

@@ -1,0 +1,56 @@
+"""Files of Hugging Face repositories, from the local cache or by download."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ..runtime.errors import GeoAwareError, InputError, first_line
+
+_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form `owner/name[@revision]`."""
+    return _ID.fullmatch(text) is not None
+
+
+def parse(text: str) -> tuple[str, str | None]:
+    """The repository and the revision of `owner/name[@revision]`."""
+    match = _ID.fullmatch(text)
+    assert match, text
+    return match["repository"], match["revision"]
+
+
+def file(repository: str, name: str, revision: str | None, offline: bool) -> Path | None:
+    """A file of a repository, from the cache or (not offline) by download; None if absent.
+
+    Raises InputError for an id no repository can have, GeoAwareError where it cannot be fetched.
+    """
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, name, revision=revision, local_files_only=offline))
+    except errors.HFValidationError as error:
+        raise InputError(f"{repository}: not a Hugging Face id: {first_line(error)}") from None
+    except errors.LocalEntryNotFoundError as error:
+        if offline:
+            return None
+        raise GeoAwareError(
+            f"{repository}: not in the Hugging Face cache, and the Hub cannot be reached: "
+            f"{first_line(error)}"
+        ) from None
+    except errors.GatedRepoError:
+        raise GeoAwareError(
+            f"{repository}: accept its licence on https://huggingface.co/{repository}, then set "
+            "HF_TOKEN to an access token of your account"
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise GeoAwareError(f"{repository}: has no revision {revision!r}") from None
+    except errors.RepositoryNotFoundError:
+        raise GeoAwareError(
+            f"{repository}: no such Hugging Face repository; it may have moved, or be private "
+            "(then set HF_TOKEN)"
+        ) from None
+    except errors.EntryNotFoundError:
+        return None
