@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -32,11 +31,11 @@ from .processes import GEOEXPORT, GEORUN, measured
 from .record import RESULTS, save
 
 NAME = "backbones"
-LARGE = ("sd15", "sam-h-masks")  # a minute an image: one warm run has to do
+LARGE_MB = 1000  # takes long for an image: one warm run has to do
 MEASURED = Path(__file__).parent.parent / "export" / "measured.json"
 
 _LATENCY = """
-import sys, time, json
+import json, resource, sys, time
 from geoaware.examples import PHOTOGRAPHS
 from geoaware.runtime import Pipeline
 pipe = Pipeline.load(sys.argv[1])
@@ -46,7 +45,7 @@ for run in range(int(sys.argv[2])):
     started = time.perf_counter()
     pipe.extract(PHOTOGRAPHS[run % len(PHOTOGRAPHS)])
     seconds.append(time.perf_counter() - started)
-print(json.dumps(seconds))
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 """
 
 
@@ -71,7 +70,7 @@ def main() -> None:
             packages = ("geoaware", "torch", "transformers", "diffusers", "onnxruntime", "numpy")
             save(NAME, "python -m benchmarks.backbones", packages, results)
     small = {
-        recipe: {key: rows["fp32"][key] for key in ("bundle_mb", "match_mb")}
+        recipe: {key: rows["fp32"][key] for key in ("bundle_mb", "extract_mb")}
         for recipe, rows in sorted(results.items())
         if "fp32" in rows
     }
@@ -89,26 +88,24 @@ def measure(recipe: str, precision: str) -> dict[str, Any]:
         except subprocess.CalledProcessError:
             return {"refused": _refusal([*build, *weights])}
         manifest = Bundle.open(bundle).verified().manifest
-        a, b = map(str, PHOTOGRAPHS[:2])
-        [match_s], match_mb = measured([GEORUN, "match", a, b, "--bundle", str(bundle)], 1)
-        return {
+        bundle_mb = round(sum(file.bytes for file in manifest.files) / 1e6)
+        extract_ms, extract_mb = latency(bundle, runs=1 if bundle_mb > LARGE_MB else 5)
+        row = {
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "million_parameters": _parameters(bundle, manifest),
-            "bundle_mb": round(sum(file.bytes for file in manifest.files) / 1e6),
+            "bundle_mb": bundle_mb,
             "build_s": round(build_s, 1),
             "build_mb": build_mb,
-            "match_s": round(match_s, 2),
-            "match_mb": match_mb,
-            "extract_ms": latency(bundle, runs=1 if _is_large(recipe) else 5),
-            "eval_s": _evaluated(bundle, Path(folder)),
+            "extract_ms": extract_ms,
+            "extract_mb": extract_mb,
             "compute": [model.compute for model in manifest.models],
             "parity": manifest.parity.model_dump(),
-            "mask_error": manifest.masks and manifest.masks.relative_error,
         }
-
-
-def _is_large(recipe: str) -> bool:
-    return any(name in recipe for name in LARGE)
+        if manifest.masks:
+            row["mask_error"] = manifest.masks.relative_error
+        if precision == "fp32":
+            row |= _used(bundle, Path(folder))
+        return row
 
 
 def _refusal(command: list[str]) -> str:
@@ -126,20 +123,23 @@ def _parameters(bundle: Path, manifest: Manifest) -> float:
     return round(sum(sizes) / 1e6, 1)
 
 
-def latency(bundle: Path, runs: int) -> float:
-    """The median time of an image, after a first one."""
+def latency(bundle: Path, runs: int) -> tuple[float, int]:
+    """The median time of an image after a first one, ms; the peak memory of doing so, MB."""
     command = [sys.executable, "-c", _LATENCY, str(bundle), str(runs)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return round(1000 * statistics.median(json.loads(done.stdout)), 1)
+    seconds, peak_kb = json.loads(done.stdout)
+    return round(1000 * statistics.median(seconds), 1), round(peak_kb / 1024)
 
 
-def _evaluated(bundle: Path, folder: Path) -> float:
-    """The time of an evaluation of one pair, which needs two images."""
-    root = data_folder() / "PF-WILLOW"
-    command = [GEORUN, "eval", "pf-willow", "--root", root, "--limit", "1", "--bundle", bundle]
-    started = time.perf_counter()
-    subprocess.run([*command, "--store", folder / "store"], check=True, capture_output=True)
-    return round(time.perf_counter() - started, 1)
+def _used(bundle: Path, folder: Path) -> dict[str, float]:
+    """The times of a match of two images, and of an evaluation of one pair of two others."""
+    a, b = map(str, PHOTOGRAPHS[:2])
+    root = str(data_folder() / "PF-WILLOW")
+    store = ["--store", str(folder / "store")]
+    [match_s], _ = measured([GEORUN, "match", a, b, "--bundle", str(bundle)], 1)
+    evaluate = [GEORUN, "eval", "pf-willow", "--root", root, "--limit", "1", *store]
+    [eval_s], _ = measured([*evaluate, "--bundle", str(bundle)], 1)
+    return {"match_s": round(match_s, 1), "eval_s": round(eval_s, 1)}
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def measure(command: list[str], precision: str) -> dict[str, Any]:
         return {
             "pck": stored("pf-willow", root, "image", "float16", bundle=out)["pck"],
             "bundle_mb": round(sum(file.bytes for file in manifest.files) / 1e6, 1),
-            "extract_ms": latency(out, runs=9),
+            "extract_ms": latency(out, runs=9)[0],
             "parity": manifest.parity.model_dump(),
         }
 

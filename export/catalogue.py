@@ -27,7 +27,7 @@ def recipes() -> Iterator[dict[str, str]]:
         yield {
             "recipe": name,
             "size": f"{figures['bundle_mb']:,} MB" if figures else "",
-            "memory": f"{figures['match_mb']:,} MB" if figures else "",
+            "memory": f"{figures['extract_mb']:,} MB" if figures else "",
             "weights": f"missing: {', '.join(lacking)}" if lacking else AT_HAND,
             "summary": recipe.summary,
         }

@@ -180,6 +180,12 @@ _KNOWN = {
         page="",
         files=UNET,
     ),
+    "cleandift": _on_hub(
+        "see its page",
+        "https://github.com/CompVis/cleandift",
+        "CompVis/cleandift",
+        files=MappingProxyType({"model": ("cleandift_sd15_unet.safetensors",)}),
+    ),
     "sd15.tokenizer": _on_hub(
         "MIT",
         "https://huggingface.co/openai/clip-vit-large-patch14",
@@ -190,7 +196,7 @@ _KNOWN = {
     "sd15.clip": _on_hub("MIT", _CLIP, "openai/clip-vit-large-patch14-336"),
     "sd15.captioner": KnownWeights(
         sources=(),
-        get=f"download odise_label_coco_50e from the releases of {_ODISE}",
+        get=f"download odise_label_coco_50e-b67d2efc.pth from the releases of {_ODISE}",
         licence="see its page",
         page=_ODISE,
     ),

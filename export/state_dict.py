@@ -17,7 +17,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, of a torch checkpoint or of an index of shards.
 
     They are on the CPU, and where the format allows stay on the disk until they are used. Code in
-    a checkpoint is never run. A `state_dict` or `model_state_dict` inside is unwrapped.
+    a checkpoint is never run. A `state_dict`, `model_state_dict` or `model` inside is unwrapped.
     Raises GeoAwareError for a file that holds anything else.
     """
     if parts := shards(path):
@@ -29,7 +29,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if "weights_only" in str(error).lower():
             problem = "it holds more than tensors; code in checkpoints is not run"
         raise GeoAwareError(f"{path}: not readable as weights: {problem}") from None
-    for wrapper in ("model_state_dict", "state_dict"):
+    for wrapper in ("model_state_dict", "state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):

@@ -57,8 +57,8 @@ LEAST_SHARE = {"fp32": 1.0, "fp16": 0.9, "int8": 0.5}
 # The mask decoder is always fp32.
 DECODER_ERROR = 1e-4
 
-# A model with more weights than this takes minutes an image on a CPU: two have to do.
-LARGE_BYTES = 2_000_000_000
+# A model with more weights than this takes a CPU long for each image: two have to do.
+LARGE_BYTES = 1_000_000_000
 
 
 class ParityError(GeoAwareError):

@@ -44,6 +44,7 @@ class Diffusion(Strict):
     """How a diffusion model is asked for features of an image.
 
     timestep: of 1000, how much noise the image gets; "none" for no noise and time 0.
+    noise: false tells the model the time step, but leaves the image as it is.
     conditioning: the text's embedding: of "" (`empty`), of `caption`, or of what the image itself
     suggests (`implicit`).
     freeu: whether FreeU rescales the features and the skips on the up path.
@@ -52,6 +53,7 @@ class Diffusion(Strict):
     timestep: Annotated[int, Field(ge=0, le=999)] | Literal["none"] = 50
     conditioning: Literal["empty", "caption", "implicit"] = "empty"
     caption: str | None = None
+    noise: bool = True
     seed: int = Field(default=42, description="of the noise")
     freeu: bool = True
 

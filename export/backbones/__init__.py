@@ -1,6 +1,7 @@
-"""Backbones by name. To add one: write its module, give it an entry here.
+"""Backbones by name.
 
-Its published weights get theirs in `registry.py`. This file imports no torch, so that programs can list what there is at once.
+To add one: write its module, give it an entry here, and its published weights one in `registry.py`.
+This file imports no torch, so that programs can list what there is at once.
 """
 
 from __future__ import annotations

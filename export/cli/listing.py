@@ -14,7 +14,7 @@ from .progress import require_extra
 def list_(as_json: bool) -> None:
     """List the recipes, the parts they need weights for, and the bundles that are built.
 
-    Size and memory are those of the bundle in fp32, and of matching two images with it.
+    Size and memory are those of the bundle in fp32, and of extracting an image's features with it.
     """
     require_extra()
     from ...runtime.cli.console import print_rows

@@ -171,7 +171,7 @@ def test_a_bundle_that_is_there_is_kept_unless_forced(built: Built, tiny: Recipe
     again, new = build(same, quiet)
     assert (again.manifest, new) == (bundle.manifest, False)
     with pytest.raises(GeoAwareError, match="the bundle there differs in opset.*--force"):
-        build(Request(tiny, frame=64, out=bundle.path, opset=21), quiet)
+        build(Request(tiny, frame=64, out=bundle.path, asked_opset=21), quiet)
 
 
 def test_a_grid_finer_than_the_taps_builds(tiny: Recipe, tmp_path: Path):

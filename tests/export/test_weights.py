@@ -182,7 +182,7 @@ def test_an_index_names_only_files_beside_it(tmp_path: Path, name: object):
         resolve("net", known(), str(tmp_path))
 
 
-@pytest.mark.parametrize("wrapper", ["model_state_dict", "state_dict"])
+@pytest.mark.parametrize("wrapper", ["model_state_dict", "state_dict", "model"])
 def test_wrapped_state_dicts_are_unwrapped(tmp_path: Path, wrapper: str):
     torch.save({wrapper: STATE, "epoch": 3}, tmp_path / "wrapped.pth")
     torch.testing.assert_close(read_state(tmp_path / "wrapped.pth"), STATE)
