@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+from geoaware.export import recipe_files
+from geoaware.export.parts import part_names
+from geoaware.export.registry import known
 
 from .record import RESULTS
 
@@ -79,10 +84,74 @@ def scale_table() -> str:
     return "\n".join(lines)
 
 
+def backbones_table() -> str:
+    """Every recipe: size, cost and parity; several figures are of fp32, fp16 and int8."""
+    lines = [
+        "| recipe | million weights | bundle, MB | build | peak | an image | peak | relative error "
+        "of fp32 | least cosine of fp16, int8 | licences |",
+        "|---" * 10 + "|",
+    ]
+    for recipe, rows in _results("backbones").items():
+        plain = rows["fp32"]
+        cells = (
+            f"`{recipe}`",
+            f"{plain['million_parameters']:,.1f}",
+            _each(rows, lambda row: f"{row['bundle_mb']:,}"),
+            f"{plain['build_s']:.0f} s",
+            f"{plain['build_mb'] / 1000:.1f} GB",
+            _each(rows, lambda row: f"{row['extract_ms'] / 1000:.2f}") + " s",
+            f"{plain['extract_mb'] / 1000:.1f} GB",
+            f"{plain['parity']['relative_error']:.1e}",
+            _each(
+                {name: row for name, row in rows.items() if name != "fp32"},
+                lambda row: f"{row['parity']['cosine_min']:.4f}",
+            ),
+            "; ".join(dict.fromkeys(_licences(recipe))),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _each(rows: dict[str, Any], text: Callable[[Any], str]) -> str:
+    """A figure in every precision that was measured."""
+    return " / ".join(
+        text(rows[name]) if "parity" in rows[name] else "refused"
+        for name in ("fp32", "fp16", "int8")
+        if name in rows
+    )
+
+
+def _licences(recipe: str) -> list[str]:
+    return [known(part).licence for part in part_names(recipe_files.load(recipe))]
+
+
+def precision_table() -> str:
+    """What lower precisions cost and save, with trained weights."""
+    lines = [
+        "| | PCK at 0.05 / 0.10 / 0.20 | an image | times fp32 | MB | cosine, least and mean |",
+        "|---|---|---|---|---|---|",
+    ]
+    for network, rows in _results("precision_cost").items():
+        for precision, row in rows.items():
+            cells = (
+                f"{network}, {precision}",
+                " / ".join(f"{value:.1f}" for value in row["pck"].values()),
+                f"{row['extract_ms']:.0f} ms",
+                f"{row['extract_ms'] / rows['fp32']['extract_ms']:.2f}",
+                f"{row['bundle_mb']:.1f}",
+                f"{row['parity']['cosine_min']:.4f}, {row['parity']['cosine_mean']:.4f}",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _results(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))["results"]
 
 
 if __name__ == "__main__":
-    tables = accuracy_table, speed_table, protocol_table, store_table, scale_table
+    tables = (
+        *(accuracy_table, speed_table, protocol_table, store_table, scale_table),
+        *(backbones_table, precision_table),
+    )
     print(*(table() for table in tables), sep="\n\n")

@@ -15,17 +15,29 @@ if TYPE_CHECKING:
     from .geometry import Frame
     from .matches import Matches
     from .pipeline import Pipeline
+    from .segmenter import InstanceMask, Segmenter
 
 _HOME = {
     "Bundle": "bundle",
     "FeatureMap": "features",
     "Frame": "geometry",
     "GeoAwareError": "errors",
+    "InstanceMask": "segmenter",
     "Matches": "matches",
     "Pipeline": "pipeline",
+    "Segmenter": "segmenter",
 }
 
-__all__ = ["Bundle", "FeatureMap", "Frame", "GeoAwareError", "Matches", "Pipeline"]
+__all__ = [
+    "Bundle",
+    "FeatureMap",
+    "Frame",
+    "GeoAwareError",
+    "InstanceMask",
+    "Matches",
+    "Pipeline",
+    "Segmenter",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
+from ..bundle import Bundle
 from ..datasets import DATASETS, images
 from ..machine import hardware, versions
 from .material import Material
@@ -69,15 +70,16 @@ def _dataset(inputs: Inputs, material: Material) -> DatasetRecord:
 
 
 def _bundles(inputs: Inputs, method: Method) -> tuple[BundleRecord, ...]:
-    return tuple(
-        BundleRecord(
-            name=bundle.manifest.name,
-            hash=bundle.manifest.hash(),
-            precision=bundle.manifest.precision,
-            weight=weight,
-            weights=bundle.manifest.weights,
-        )
-        for bundle, weight in zip(inputs.bundles, method.matcher.shares, strict=True)
+    return tuple(map(_bundle, inputs.bundles, method.matcher.shares))
+
+
+def _bundle(bundle: Bundle, weight: float) -> BundleRecord:
+    return BundleRecord(
+        name=bundle.manifest.name,
+        hash=bundle.manifest.hash(),
+        precision=bundle.manifest.precision,
+        weight=weight,
+        weights=bundle.manifest.weights,
     )
 
 
@@ -88,4 +90,5 @@ def _method(inputs: Inputs, method: Method, outcomes: Sequence[Outcome]) -> Meth
         ensemble_grid=min(grids) if len(grids) > 1 else None,
         pose_alignment=method.alignment,
         mirrored_pairs=sum(outcome.mirrored for outcome in outcomes),
+        mask_bundle=_bundle(method.mask_bundle, 1.0) if method.mask_bundle else None,
     )

@@ -126,12 +126,14 @@ class MethodRecord(Record):
     """How points were found.
 
     matching: by what. ensemble_grid: cells along the reference grid's sides, for several bundles.
+    mask_bundle: what made the masks of pose alignment, where a bundle did.
     """
 
     matching: Matching
     ensemble_grid: int | None
     pose_alignment: Literal["mutual", "mask"] | None
     mirrored_pairs: int
+    mask_bundle: BundleRecord | None = None
 
     @property
     def label(self) -> str:

@@ -75,7 +75,10 @@ def _problems(dataset: DatasetRecord) -> Table:
 def _pose_alignment(method: MethodRecord) -> str:
     if method.pose_alignment is None:
         return "none"
-    return f"{method.pose_alignment}; the mirrored source won in {method.mirrored_pairs:,} pairs"
+    by = f" by {method.mask_bundle.name}" if method.mask_bundle else ""
+    return (
+        f"{method.pose_alignment}{by}; the mirrored source won in {method.mirrored_pairs:,} pairs"
+    )
 
 
 def _listed(values: dict[str, Any]) -> str:

@@ -218,6 +218,7 @@ def test_masks_are_made_from_the_boxes_and_kept(root: Path, tmp_path: Path, monk
     options = "spair", "--root", root, "--pose-alignment", "mask", "--limit", 10, "--store", store
     made = results(*options, "--mask-bundle", bundle.path)
     assert made["method"]["pose_alignment"] == "mask"
+    assert made["method"]["mask_bundle"]["hash"] == bundle.manifest.hash()
     files = list((store / bundle.manifest.hash() / "masks").rglob("*.png"))
     assert len(files) == made["dataset"]["images"]
     monkeypatch.setattr(Segmenter, "embed", None)
