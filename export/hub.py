@@ -10,6 +10,10 @@ from ..runtime.errors import GeoAwareError, InputError, first_line
 _ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
+class UnreachableError(GeoAwareError):
+    """There is no way to the Hub: no repository of it can be had now."""
+
+
 def is_id(text: str) -> bool:
     """Whether a text has the form `owner/name[@revision]`."""
     return _ID.fullmatch(text) is not None
@@ -33,12 +37,12 @@ def file(repository: str, name: str, revision: str | None, offline: bool) -> Pat
         return Path(hf_hub_download(repository, name, revision=revision, local_files_only=offline))
     except errors.HFValidationError as error:
         raise InputError(f"{repository}: not a Hugging Face id: {first_line(error)}") from None
-    except errors.LocalEntryNotFoundError as error:
+    except errors.LocalEntryNotFoundError:
         if offline:
             return None
-        raise GeoAwareError(
-            f"{repository}: not in the Hugging Face cache, and the Hub cannot be reached: "
-            f"{first_line(error)}"
+        raise UnreachableError(
+            f"{repository}: not in the Hugging Face cache, and the Hub cannot be reached; "
+            "check the connection"
         ) from None
     except errors.GatedRepoError:
         raise GeoAwareError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..runtime.errors import InputError
+from ..runtime.errors import GeoAwareError, InputError
 from ..runtime.manifest import RANDOM
 from ..runtime.recipe import BackboneUse, Recipe
 from .backbones import entry
@@ -49,6 +49,7 @@ def resolve_all(
         backbone, _, role = name.partition(".")
         if role == "tokenizer" and chosen[name] is None and _is_tree(chosen[backbone]):
             chosen[name] = chosen[backbone]
+    _check_given(chosen)
     return {name: _resolved(name, source) for name, source in chosen.items()}
 
 
@@ -60,6 +61,19 @@ def _conditioning_roles(use: BackboneUse) -> tuple[str, ...]:
 def _is_tree(source: str | None) -> bool:
     """Whether a source may hold a tokenizer beside the weights."""
     return source is not None and not Path(source).expanduser().is_file()
+
+
+def _check_given(chosen: Mapping[str, str | None]) -> None:
+    """Raise GeoAwareError, before anything is downloaded, for weights only a person can fetch."""
+    by_hand = [
+        part for part, source in chosen.items() if source is None and not known(part).sources
+    ]
+    if by_hand:
+        raise GeoAwareError(
+            "; ".join(f"{part}: {known(part).get}" for part in by_hand)
+            + "; then name "
+            + " ".join(f"--weights {part}=FILE" for part in by_hand)
+        )
 
 
 def _resolved(part: str, source: str | None) -> Weights:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ..runtime.errors import GeoAwareError, first_line
 from .shards import shards
 
+ZIP, PICKLE = b"PK", b"\x80"  # how torch checkpoints begin, since 1.6 and before
+
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, of a torch checkpoint or of an index of shards.
@@ -43,8 +45,10 @@ def _read(path: Path) -> Any:
 
         return load_file(path)
     with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        start = file.read(2)
+    if start != ZIP and start[:1] != PICKLE:
+        raise ValueError("it is neither a torch checkpoint nor .safetensors")
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=start == ZIP)
 
 
 def load_into(module: nn.Module, state: Mapping[str, Tensor], ignore: Sequence[str] = ()) -> None:

@@ -91,6 +91,9 @@ def locate(
     for name in known.sources if download else known.sources[:1]:
         try:
             return _from(part, name, known, download)
+        except hub.UnreachableError as error:
+            problems.append(str(error))
+            break
         except GeoAwareError as error:
             problems.append(str(error))
     name_them = f"name them: --weights {part}=SOURCE"

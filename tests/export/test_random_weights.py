@@ -97,3 +97,11 @@ def test_a_tokenizer_beside_the_weights_is_taken(tmp_path: Path):
     recipe = diffusion(conditioning="caption", caption="a cat")
     found = resolve_all(recipe, {"sd15": str(tmp_path)})
     assert found["sd15.tokenizer"].files["vocab"] == tmp_path / "tokenizer" / "vocab.json"
+
+
+def test_weights_to_fetch_by_hand_are_asked_for_before_any_download():
+    with pytest.raises(GeoAwareError) as error:
+        resolve_all(recipe_files.load("geo-sd15-dinov2-b"), {})
+    message = str(error.value)
+    assert message.startswith("sd15.captioner: download odise_label_coco_50e-b67d2efc.pth")
+    assert message.endswith("name --weights sd15.captioner=FILE --weights geoaware-sc=FILE")

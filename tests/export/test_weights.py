@@ -211,6 +211,17 @@ def test_truncated_files_are_named(tmp_path: Path, checkpoint: Path, suffix: str
         read_state(tmp_path / f"cut.{suffix}")
 
 
+def test_a_file_that_is_no_checkpoint_is_called_so(tmp_path: Path):
+    (tmp_path / "page.pth").write_text("<html>Not found</html>")
+    with pytest.raises(GeoAwareError, match=r"page\.pth: .* neither a torch checkpoint nor"):
+        read_state(tmp_path / "page.pth")
+
+
+def test_checkpoints_of_the_old_format_are_read(tmp_path: Path):
+    torch.save(STATE, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    torch.testing.assert_close(read_state(tmp_path / "old.pth"), STATE)
+
+
 def test_checkpoints_of_something_else_are_refused(tmp_path: Path):
     torch.save({"epoch": 3}, tmp_path / "other.pth")
     with pytest.raises(GeoAwareError, match="holds no state dict"):
@@ -315,10 +326,12 @@ def test_without_a_network_the_cache_is_enough(hub: type[Hub], monkeypatch: pyte
     for name, path in cached.items():
         assert path_of(name) == path
     monkeypatch.setattr("time.sleep", lambda _: None)
-    with pytest.raises(
-        GeoAwareError, match="org/other: not in the Hugging Face cache, and the Hub"
-    ):
+    with pytest.raises(GeoAwareError, match="org/other: not in the Hugging Face cache, and the"):
         resolve("net", known(), "org/other")
+    mirrors = replace(known(), sources=("org/first", "org/second"))
+    with pytest.raises(GeoAwareError, match="org/first: .*; or name them: --weights net=") as error:
+        resolve("net", mirrors)
+    assert "org/second" not in str(error.value), "no mirror is tried where there is no network"
 
 
 def test_a_repository_of_several_files_is_taken_whole(hub: type[Hub], tmp_path: Path):
