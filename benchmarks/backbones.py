@@ -109,9 +109,12 @@ def measure(recipe: str, precision: str) -> dict[str, Any]:
 
 
 def _refusal(command: list[str]) -> str:
-    """The line with which a build ends that publishes nothing."""
+    """The line with which a build ends whose model is not what it should be."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stderr.strip().splitlines()[-1]
+    last = done.stderr.strip().splitlines()[-1]
+    if "not the model it should be" not in last:
+        raise RuntimeError(last)
+    return last
 
 
 def _parameters(bundle: Path, manifest: Manifest) -> float:

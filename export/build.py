@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ..runtime.bundle import MANIFEST, Bundle
-from ..runtime.errors import GeoAwareError
+from ..runtime.errors import GeoAwareError, InputError
 from ..runtime.machine import versions
 from ..runtime.manifest import Built, Manifest, MaskDecoder, Model, Parity, WeightsRecord
 from ..runtime.recipe import Recipe
@@ -82,6 +82,8 @@ def reverify(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Pari
         | dict(sources),
     )
     for part, found in weights.items():
+        if part not in recorded:
+            raise InputError(f"--weights {part}=…: this bundle was built without that part")
         if found.sha256 != recorded[part].sha256:
             raise GeoAwareError(
                 f"{found.source}: not the {part} weights this bundle was built from; "

@@ -38,7 +38,11 @@ def parts() -> Iterator[dict[str, str]]:
     names = {part for name in recipe_files.names() for part in part_names(recipe_files.load(name))}
     for name in sorted(names):
         published = known(name)
-        yield {"part": name, "licence": published.licence, "weights": _at_hand_or_how(name)}
+        yield {
+            "part": name,
+            "weights": _at_hand_or_how(name),
+            "licence": f"{published.licence}: {published.page}",
+        }
 
 
 def _at_hand_or_how(part: str) -> str:

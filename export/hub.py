@@ -14,6 +14,10 @@ class UnreachableError(GeoAwareError):
     """There is no way to the Hub: no repository of it can be had now."""
 
 
+class GatedError(GeoAwareError):
+    """A person has to accept a licence first; no mirror is a way around that."""
+
+
 def is_id(text: str) -> bool:
     """Whether a text has the form `owner/name[@revision]`."""
     return _ID.fullmatch(text) is not None
@@ -45,7 +49,7 @@ def file(repository: str, name: str, revision: str | None, offline: bool) -> Pat
             "check the connection"
         ) from None
     except errors.GatedRepoError:
-        raise GeoAwareError(
+        raise GatedError(
             f"{repository}: accept its licence on https://huggingface.co/{repository}, then set "
             "HF_TOKEN to an access token of your account"
         ) from None
@@ -58,3 +62,5 @@ def file(repository: str, name: str, revision: str | None, offline: bool) -> Pat
         ) from None
     except errors.EntryNotFoundError:
         return None
+    except Exception as error:  # a download fails in as many ways as there are layers below it
+        raise GeoAwareError(f"{repository}: {name} cannot be had: {first_line(error)}") from None

@@ -23,7 +23,7 @@ def part_names(recipe: Recipe) -> list[str]:
 
 def optional_parts(recipe: Recipe) -> list[str]:
     """What a recipe takes weights for where a source names them."""
-    return [f"{use.name}.unet" for use in recipe.backbones if use.diffusion]
+    return [f"{use.name}.unet" for use in recipe.backbones if entry(use.name).diffuses]
 
 
 def resolve_all(
@@ -60,7 +60,7 @@ def _conditioning_roles(use: BackboneUse) -> tuple[str, ...]:
 
 def _is_tree(source: str | None) -> bool:
     """Whether a source may hold a tokenizer beside the weights."""
-    return source is not None and not Path(source).expanduser().is_file()
+    return source is not None and not is_known(source) and not Path(source).expanduser().is_file()
 
 
 def _check_given(chosen: Mapping[str, str | None]) -> None:
@@ -77,6 +77,13 @@ def _check_given(chosen: Mapping[str, str | None]) -> None:
 
 
 def _resolved(part: str, source: str | None) -> Weights:
-    if source is not None and is_known(source):
-        return resolve(part, known(source))
-    return resolve(part, known(part), source)
+    own = known(part)
+    if source is None or not is_known(source):
+        found = resolve(part, own, source)
+    elif known(source).files.keys() == own.files.keys():
+        found = resolve(part, known(source))
+    else:
+        raise InputError(f"--weights {part}={source}: {source} is no {part}")
+    if "vocab" in own.files and found.files.keys() == {"model"}:
+        raise InputError(f"--weights {part}={source}: name the folder of its vocab.json")
+    return found

@@ -32,8 +32,8 @@ UNET: Files = MappingProxyType(
 )
 DIFFUSERS: Files = MappingProxyType(
     {
-        "unet": _named("unet/diffusion_pytorch_model", "unet/diffusion_pytorch_model.fp16"),
-        "vae": _named("vae/diffusion_pytorch_model", "vae/diffusion_pytorch_model.fp16"),
+        "unet": _named("unet/diffusion_pytorch_model"),
+        "vae": _named("vae/diffusion_pytorch_model"),
         "text_encoder": (*_named("text_encoder/model")[:2], "text_encoder/pytorch_model.bin"),
     }
 )
@@ -65,7 +65,7 @@ _SAM = "https://github.com/facebookresearch/segment-anything"
 _SD = "https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5"
 _GEOAWARE_SC = "https://github.com/Junyi42/GeoAware-SC"
 _ODISE = "https://github.com/NVlabs/ODISE"
-_CLIP = "https://huggingface.co/openai/clip-vit-large-patch14-336"
+_CLIP = "https://github.com/openai/CLIP"
 
 
 def _on_hub(licence: str, page: str, *repositories: str, **others: object) -> KnownWeights:
@@ -79,8 +79,8 @@ def _on_hub(licence: str, page: str, *repositories: str, **others: object) -> Kn
 
 
 def _dinov2(size: str, **others: object) -> KnownWeights:
-    mirror = f"timm/vit_{size}_patch14_dinov2.lvd142m"
-    return _on_hub("Apache-2.0", _DINOV2, f"facebook/dinov2-{size}", mirror, **others)
+    own, mirror = f"facebook/dinov2-{size}", f"timm/vit_{size}_patch14_dinov2.lvd142m"
+    return _on_hub("Apache-2.0", _DINOV2, own, mirror, **others)
 
 
 def _dinov3(letter: str, size: str) -> KnownWeights:
@@ -124,7 +124,7 @@ _KNOWN = {
         },
     ),
     "dinov2-l": _dinov2("large"),
-    "dinov2-g": _dinov2("giant"),
+    "dinov2-g": _on_hub("Apache-2.0", _DINOV2, "facebook/dinov2-giant"),
     "dinov3-s": _dinov3("s", "small"),
     "dinov3-b": _dinov3("b", "base"),
     "dinov3-l": _dinov3("l", "large"),
@@ -188,9 +188,8 @@ _KNOWN = {
     ),
     "sd15.tokenizer": _on_hub(
         "MIT",
-        "https://huggingface.co/openai/clip-vit-large-patch14",
+        _CLIP,
         "openai/clip-vit-large-patch14",
-        "stable-diffusion-v1-5/stable-diffusion-v1-5",
         files=TOKENIZER,
     ),
     "sd15.clip": _on_hub("MIT", _CLIP, "openai/clip-vit-large-patch14-336"),

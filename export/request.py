@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ..runtime.bundle import home
 from ..runtime.errors import GeoAwareError, InputError
-from ..runtime.manifest import Manifest, Precision
+from ..runtime.manifest import RANDOM, Manifest, Precision
 from ..runtime.recipe import NAME_PATTERN, Recipe
 from .backbones import entry
+from .parts import part_names
 from .weights import Weights
 
 PLAIN_OPSET, FUSED_ATTENTION_OPSET = 20, 23
@@ -43,7 +44,7 @@ class Request:
         """The recipe's name; then what differs: frame side, precision, random weights."""
         side = f"-{self.frame}px" if self.frame else ""
         precision = "" if self.precision == "fp32" else f"-{self.precision}"
-        return self.recipe.name + side + precision + ("" if self.seed is None else "-random")
+        return self.recipe.name + side + precision + ("-random" if self._is_random() else "")
 
     @property
     def opset(self) -> int:
@@ -52,6 +53,12 @@ class Request:
             return self.asked_opset
         attends = any(entry(use.name).attends for use in self.recipe.backbones)
         return FUSED_ATTENTION_OPSET if attends else PLAIN_OPSET
+
+    def _is_random(self) -> bool:
+        named = any(source.startswith(RANDOM) for source in self.weights.values())
+        return named or (
+            self.seed is not None and bool({*part_names(self.recipe)} - {*self.weights})
+        )
 
     @property
     def target(self) -> Path:
@@ -62,14 +69,12 @@ class Request:
         """Raise InputError for a request that cannot be."""
         if not re.fullmatch(NAME_PATTERN, self.name):
             raise InputError(f"{self.name!r} is too long for the name of a bundle")
-        if self.precision == "int8" and (diffusion := self._diffusion_models()):
+        diffusing = [use.name for use in self.recipe.backbones if entry(use.name).diffuses]
+        if self.precision == "int8" and diffusing:
             raise InputError(
-                f"int8 is not offered for {diffusion[0]}: nothing shows that its features survive "
+                f"int8 is not offered for {diffusing[0]}: nothing shows that its features survive "
                 "it; build it with --fp16"
             )
-
-    def _diffusion_models(self) -> list[str]:
-        return [use.name for use in self.recipe.backbones if use.name == "sd15"]
 
     def check_same(self, weights: Mapping[str, Weights], manifest: Manifest) -> None:
         """Raise GeoAwareError where a bundle with this manifest is not what is asked for."""

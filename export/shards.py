@@ -22,6 +22,6 @@ def shards(path: Path) -> list[str]:
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise GeoAwareError(f"{path}: no index of shards: {first_line(error)}") from None
     for name in names:
-        if not isinstance(name, str) or Path(name).name != name:
+        if not isinstance(name, str) or Path(name).name != name or name == "..":
             raise GeoAwareError(f"{path}: names {name!r}, which is no file beside it")
     return names

@@ -29,7 +29,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch and safetensors raise many kinds, all meaning the same
         problem = first_line(error)
         if "weights_only" in str(error).lower():
-            problem = "it holds more than tensors; code in checkpoints is not run"
+            problem = (
+                "it holds more than tensors; code in checkpoints is not run "
+                "(take a .safetensors file of the same weights)"
+            )
         raise GeoAwareError(f"{path}: not readable as weights: {problem}") from None
     for wrapper in ("model_state_dict", "state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):

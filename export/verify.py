@@ -20,6 +20,7 @@ from ..runtime.extractor import Extractor
 from ..runtime.images import load, to_frame
 from ..runtime.manifest import Model, Parity
 from ..runtime.recipe import Recipe
+from ..runtime.segmenter import BOTTOM_RIGHT, OBJECT, PADDING, TOP_LEFT
 from . import graphs
 from .divergence import first_divergence
 from .graphs import Graph
@@ -111,23 +112,23 @@ def photographs(reference: Sequence[Graph]) -> tuple[Path, ...]:
 def verify_decoder(
     reference: Graph, features: Sequence[Graph], recipe: Recipe, folder: Path, model: Model
 ) -> float:
-    """The relative error of a mask decoder's logits, for a box around the middle of a photograph.
+    """The largest relative error of a mask decoder's outputs, for a box and for a lone point.
 
     Raises ParityError where it is too large.
     """
     engine = open_engine(folder, model, "cpu")
     [side] = {use.side or recipe.frame.side for use in recipe.backbones}
-    corners = [[side / 4, side / 4], [side * 3 / 4, side * 3 / 4]]
-    prompts = {
-        "points": torch.tensor([corners]),
-        "labels": torch.tensor([[2, 3]]),
-    }
-    images = frames(recipe, PHOTOGRAPHS[0])
-    feed = {"embedding": graphs.outputs(features, images)["embedding"], **prompts}
-    with torch.inference_mode():
-        truth = reference.module(*feed.values())[0].numpy()
-    found = engine.run({name: tensor.numpy() for name, tensor in feed.items()})["masks"]
-    error = float(abs(found - truth).max() / abs(truth).max())
+    embedding = graphs.outputs(features, frames(recipe, PHOTOGRAPHS[0]))["embedding"]
+    error = 0.0
+    for labels in ((TOP_LEFT, BOTTOM_RIGHT), (OBJECT, PADDING)):
+        points = torch.tensor([[[side / 4, side / 4], [side * 3 / 4, side * 3 / 4]]])
+        feed = {"embedding": embedding, "points": points, "labels": torch.tensor([labels])}
+        with torch.inference_mode():
+            truth = dict(zip(reference.outputs, reference.module(*feed.values()), strict=True))
+        found = engine.run({name: tensor.numpy() for name, tensor in feed.items()})
+        for name, expected in truth.items():
+            difference = abs(found[name] - expected.numpy()).max()
+            error = max(error, float(difference / expected.abs().max()))
     if not error <= DECODER_ERROR:
         raise ParityError(f"mask decoder: relative error {error:.2e} > {DECODER_ERROR}")
     return error

@@ -91,6 +91,8 @@ def locate(
     for name in known.sources if download else known.sources[:1]:
         try:
             return _from(part, name, known, download)
+        except hub.GatedError:
+            raise
         except hub.UnreachableError as error:
             problems.append(str(error))
             break
@@ -154,6 +156,9 @@ def _in_folder(folder: Path, files: Files) -> Found:
         if not there:
             raise InputError(f"{folder}: {_names({role: names})}")
         found[role] = there[0]
+        for shard in shards(there[0]):
+            if not (there[0].parent / shard).is_file():
+                raise InputError(f"{there[0]}: names {shard}, which is not beside it")
     return Found(found, f"{LOCAL}{folder.name}")
 
 
@@ -197,10 +202,11 @@ def _names(files: Files) -> str:
 
 
 def _digest(path: Path) -> str:
-    parts = shards(path)
-    if not parts:
-        return sha256_of(path)
-    return _together({name: sha256_of(path.parent / name) for name in parts})
+    try:
+        names = shards(path) or [path.name]
+        return _together({name: sha256_of(path.parent / name) for name in names})
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _together(digests: Mapping[str, str]) -> str:

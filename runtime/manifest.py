@@ -92,11 +92,20 @@ class MaskDecoder(Strict):
     `masks` (batch, 4, h, w), logits over the frame, and `scores` (batch, 4), the overlap expected;
     the first is the single mask, the others are those of an ambiguous prompt.
 
-    relative_error: of the logits against PyTorch, as in `Parity`.
+    relative_error: of both against PyTorch, as in `Parity`.
     """
 
     model: Model
     relative_error: float
+
+    @model_validator(mode="after")
+    def _has_its_tensors(self) -> MaskDecoder:
+        inputs, outputs = (
+            {tensor.name for tensor in each} for each in (self.model.inputs, self.model.outputs)
+        )
+        if inputs != {"embedding", "points", "labels"} or not {"masks", "scores"} <= outputs:
+            raise ValueError("a mask decoder takes embedding, points, labels; gives masks, scores")
+        return self
 
 
 class Built(Strict):

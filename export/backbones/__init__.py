@@ -33,10 +33,14 @@ class Backbone(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A backbone: the module here that makes it, and whether it is a transformer."""
+    """A backbone: the module here that makes it, and what it is.
+
+    attends: whether it is a transformer. diffuses: whether it is a diffusion model.
+    """
 
     module: str
     attends: bool = True
+    diffuses: bool = False
 
     def load(
         self, states: States | None, use: BackboneUse, side: int, tokenizer: Path | None = None
@@ -50,6 +54,8 @@ class Entry:
         Raises InputError for unknown taps or a side it cannot take, GeoAwareError for weights
         of another architecture.
         """
+        if use.diffusion and not self.diffuses:
+            raise InputError(f"{use.name} is no diffusion model; leave out its diffusion settings")
         given = {} if tokenizer is None else {"tokenizer": tokenizer}
         made: Backbone = import_module(f".{self.module}", __name__).load(states, use, side, **given)
         return made
@@ -60,7 +66,7 @@ _ENTRIES = {
     **{f"dinov2-{size}": Entry("dinov2") for size in "sblg"},
     **{f"dinov3-{size}": Entry("dinov3") for size in "sbl"},
     **{f"sam-{size}": Entry("sam") for size in "blh"},
-    "sd15": Entry("stable_diffusion"),
+    "sd15": Entry("stable_diffusion", diffuses=True),
 }
 
 

@@ -43,6 +43,12 @@ def test_the_bundle_says_that_its_weights_are_random(bundle: Bundle):
     )
 
 
+def test_the_name_says_so_however_they_were_asked_for():
+    recipe = recipe_files.load("lite")
+    assert Request(recipe, weights={"efficientnet-lite0": "random:1"}).name == "lite-random"
+    assert Request(recipe, seed=1, weights={"efficientnet-lite0": "mine.pth"}).name == "lite"
+
+
 def test_a_seed_gives_the_same_weights_again(bundle: Bundle, request_of_random: Request):
     assert reverify(bundle, {}, quiet) == bundle.manifest.parity
     assert build(request_of_random, quiet) == (bundle, False)
@@ -105,3 +111,35 @@ def test_weights_to_fetch_by_hand_are_asked_for_before_any_download():
     message = str(error.value)
     assert message.startswith("sd15.captioner: download odise_label_coco_50e-b67d2efc.pth")
     assert message.endswith("name --weights sd15.captioner=FILE --weights geoaware-sc=FILE")
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ({"sd15.tokenizer": "vocab.json"}, "name the folder of its vocab.json"),
+        ({"sd15.tokenizer": "sd15"}, "sd15 is no sd15.tokenizer"),
+        ({"sd15": "dinov2-b"}, "dinov2-b is no sd15"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(
+    sources: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vocab.json").write_text("{}")
+    recipe = diffusion(conditioning="caption", caption="a cat")
+    with pytest.raises(GeoAwareError, match=message):
+        resolve_all(recipe, sources, seed=None if "sd15" in sources else 0)
+
+
+def test_diffusion_settings_belong_to_diffusion_models(tmp_path: Path):
+    content = recipe_files.at_side(recipe_files.load("lite"), 64).model_dump()
+    content["backbones"][0]["diffusion"] = {"timestep": 50}
+    with pytest.raises(GeoAwareError, match="efficientnet-lite0 is no diffusion model"):
+        build(Request(Recipe.model_validate(content), out=tmp_path / "x"), quiet)
+
+
+def test_a_part_that_was_not_built_in_is_not_verified(bundle: Bundle):
+    content = recipe_files.load("sd15")
+    manifest = bundle.manifest.model_copy(update={"recipe": content, "weights": ()})
+    with pytest.raises(GeoAwareError, match="sd15=…: this bundle was built without that part"):
+        reverify(Bundle(bundle.path, manifest), {"sd15": "random:0"}, quiet)

@@ -174,7 +174,15 @@ def test_the_digest_of_several_files_changes_with_each(tmp_path: Path):
     assert resolve("net", known(), str(tmp_path)).sha256 != before
 
 
-@pytest.mark.parametrize("name", ["../model.safetensors", "/etc/hostname", 3])
+def test_a_missing_shard_is_named(tmp_path: Path):
+    write_shards(tmp_path / "model")
+    [shard] = tmp_path.glob("*.safetensors")
+    shard.unlink()
+    with pytest.raises(GeoAwareError, match=f"names {shard.name}, which is not beside it"):
+        resolve("net", known(), str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["../model.safetensors", "/etc/hostname", "..", 3])
 def test_an_index_names_only_files_beside_it(tmp_path: Path, name: object):
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"conv.weight": name}}))
@@ -358,3 +366,11 @@ def test_what_is_not_in_the_cache_is_not_at_hand(hub: type[Hub]):
     with pytest.raises(GeoAwareError, match="org/safe: holds none of .* in the Hugging Face cache"):
         locate("net", replace(known(), sources=("org/safe",)), download=False)
     assert not hub.requests
+
+
+def test_no_mirror_is_a_way_around_a_licence(hub: type[Hub]):
+    mirrored = replace(known(), sources=("org/gated", "org/safe"))
+    with pytest.raises(GeoAwareError, match="org/gated: accept its licence"):
+        resolve("net", mirrored)
+    resolve("net", known(), "org/safe")
+    assert resolve("net", mirrored).source == "org/safe", "what is in the cache was taken before"

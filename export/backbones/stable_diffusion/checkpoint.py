@@ -13,6 +13,8 @@ State = Mapping[str, Tensor]
 
 COMPVIS_TEXT = "cond_stage_model.transformer."
 CAPTIONER = "backbone.feature_extractor."
+CAPTIONERS_PARTS = ("clip_project.", "time_embed_project.", "alpha_cond")
+COMPVIS_UNET = "model.diffusion_model."
 
 # diffusers' names of the VAE's attention before 0.18, and since.
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -30,9 +32,7 @@ def by_role(states: Mapping[str, State], unet: Config, vae: Config) -> dict[str,
     if "vae" in roles:
         roles["vae"] = {_renamed(key): value for key, value in roles["vae"].items()}
     if "captioner" in roles:
-        roles["captioner"] = {
-            key.removeprefix(CAPTIONER): value for key, value in roles["captioner"].items()
-        }
+        roles["captioner"] = _of_captioner(roles["captioner"])
     return roles
 
 
@@ -46,7 +46,18 @@ def of_role(roles: Mapping[str, State], role: str) -> State:
     return roles[role]
 
 
+def _of_captioner(state: State) -> dict[str, Tensor]:
+    """The captioner's own tensors: its checkpoint holds a segmentation network as well."""
+    bare = {key.removeprefix(CAPTIONER): value for key, value in state.items()}
+    return {key: value for key, value in bare.items() if key.startswith(CAPTIONERS_PARTS)}
+
+
 def _taken_apart(whole: State, unet: Config, vae: Config) -> dict[str, State]:
+    if not any(key.startswith(COMPVIS_UNET) for key in whole):
+        raise GeoAwareError(
+            f"no Stable Diffusion in CompVis' format: no key begins with {COMPVIS_UNET}; the first "
+            f"are {', '.join(sorted(whole)[:3])}. A UNet alone is named --weights sd15.unet=FILE"
+        )
     # Imported where it is needed: it brings all of diffusers' schedulers along.
     from diffusers.loaders.single_file_utils import (
         convert_ldm_unet_checkpoint,

@@ -127,8 +127,7 @@ def _conditioning(
     if roles is not None:
         ignore = ("text_model.", "text_projection.", "logit_scale", "vision_model.embeddings.posi")
         load_into(implicit.clip, of_role(roles, "clip"), ignore)
-        # ODISE's checkpoint holds its segmentation network as well.
-        load_into(implicit.captioner, of_role(roles, "captioner"), ignore=("",))
+        load_into(implicit.captioner, of_role(roles, "captioner"))
     return implicit
 
 
