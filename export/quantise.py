@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -41,14 +42,18 @@ def quantise_dynamic(path: Path) -> None:
     external = data.exists()
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         result = Path(folder) / "int8.onnx"
-        quantize_dynamic(
-            path,
-            result,
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            use_external_data_format=external,
-        )
+        logging.disable(logging.WARNING)  # advice to optimise for this machine first
+        try:
+            quantize_dynamic(
+                path,
+                result,
+                nodes_to_quantize=_with_weights(path),
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                use_external_data_format=external,
+            )
+        finally:
+            logging.disable(logging.NOTSET)
         model = onnx.load(result)
     data.unlink(missing_ok=True)
     onnx.save(model, path, save_as_external_data=external, location=data.name)
@@ -79,6 +84,15 @@ def quantise_static(path: Path, feeds: Iterable[Feed]) -> None:
         model = onnx.load(result)
     data.unlink(missing_ok=True)
     onnx.save(model, path, save_as_external_data=external, location=data.name)
+
+
+def _with_weights(path: Path) -> list[str]:
+    """Matrix products with a matrix of weights; engines run stacks of them in fp32 only."""
+    graph = onnx.load(path, load_external_data=False).graph
+    matrices = {each.name for each in graph.initializer if len(each.dims) == 2}
+    return [
+        node.name for node in graph.node if node.op_type == "MatMul" and node.input[1] in matrices
+    ]
 
 
 def _robust_nodes(path: Path) -> list[str]:

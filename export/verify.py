@@ -52,8 +52,9 @@ TOLERANCES = {
 
 TIE = 1e-5
 
-# The least share of compute nodes that must be in the precision a model is named after.
-LEAST_SHARE = {"fp32": 1.0, "fp16": 0.9, "int8": 0.5}
+# The least share of compute nodes that must be in the precision a model is named after. Int8 leaves
+# out what has no weights: in SAM's attention that is four products of eight.
+LEAST_SHARE = {"fp32": 1.0, "fp16": 0.9, "int8": 0.4}
 
 # The mask decoder is always fp32.
 DECODER_ERROR = 1e-4

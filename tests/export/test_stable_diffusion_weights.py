@@ -145,7 +145,8 @@ def test_a_missing_part_is_named(role: str):
 
 def test_a_checkpoint_of_something_else_is_refused():
     with pytest.raises(
-        GeoAwareError, match=r"no key begins with model\.diffusion_model\.; the first are layer\.weight"
+        GeoAwareError,
+        match=r"no key begins with model\.diffusion_model\.; the first are layer\.weight",
     ):
         made({"model": {"layer.weight": torch.zeros(3)}})
 
