@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import warnings
 from collections.abc import Iterator
@@ -55,6 +56,8 @@ def export(graph: Graph, folder: Path, opset: int) -> Path:
                 node.metadata_props[SCOPES] = scopes
         size = sum(p.numel() * p.element_size() for p in graph.module.parameters())
         program.save(path, external_data=size > EXTERNAL_FROM_BYTES)
+    del program
+    gc.collect()  # the exporter's graphs refer to each other, and hold the weights
     return path
 
 

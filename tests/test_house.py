@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def test_what_installs_is_complete():
         "geoaware/runtime/py.typed",
         "geoaware/kernels/py.typed",
         "geoaware/export/recipes/lite.yaml",
+        "geoaware/export/measured.json",
         "geoaware/examples/chelsea.png",
         "geoaware/runtime/datasets/keypoint_groups.json",
         "geoaware/runtime/evaluation/report/report.html.j2",
@@ -98,6 +100,18 @@ def test_numbers_in_the_documents_are_those_of_the_result_files():
     assert tables.protocol_table() in evaluation
     assert tables.store_table() in evaluation
     assert tables.scale_table() in evaluation
+    backbones = (ROOT / "docs" / "backbones.md").read_text("utf-8")
+    assert tables.backbones_table() in backbones
+    assert tables.precision_table() in backbones
+
+
+def test_the_sizes_that_are_listed_are_those_measured():
+    measured = json.loads((ROOT / "export" / "measured.json").read_text("utf-8"))
+    results = json.loads((ROOT / "benchmarks" / "results" / "backbones.json").read_text("utf-8"))
+    assert {path.stem for path in (ROOT / "export" / "recipes").iterdir()} == set(measured)
+    for recipe, figures in measured.items():
+        row = results["results"][recipe]["fp32"]
+        assert figures == {name: row[name] for name in figures}
 
 
 def test_the_evaluation_pages_example_runs(tmp_path: Path):

@@ -12,6 +12,8 @@ from ..errors import GeoAwareError, first_line
 from ..manifest import Model
 from . import Tensors
 
+LARGE_BYTES = 100_000_000
+
 
 class OnnxRuntimeEngine:
     """A session on the CPU. `run` may be called from several threads at once."""
@@ -26,6 +28,9 @@ class OnnxRuntimeEngine:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or 0
+        # The arena grows in powers of two: of large models' tensors that is a third too much.
+        small = sum(file.bytes for file in model.files) < LARGE_BYTES
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = small
         try:
             self.session = onnxruntime.InferenceSession(
                 graph, options, providers=["CPUExecutionProvider"]
