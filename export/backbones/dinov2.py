@@ -62,8 +62,7 @@ def interpolate_position(position: Tensor, grid: int) -> Tensor:
 
     Bicubic (a = -0.75), half-pixel centres, no antialiasing, at scale (grid + 0.1) / n, and as it
     is on its own grid: what the published DINOv2 and its users do. transformers' Dinov2Model
-    samples at scale grid / n instead: from n = 37 to a grid of 60 the embeddings differ by 2 % of
-    their root mean square, to one of 16 by 7 % (a trained DINOv2-small).
+    samples at scale grid / n instead: their embeddings differ by a few percent.
 
     Raises GeoAwareError where the embedding's own grid is no square.
     """

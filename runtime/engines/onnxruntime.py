@@ -28,7 +28,7 @@ class OnnxRuntimeEngine:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or 0
-        # The arena grows in powers of two: of large models' tensors that is a third too much.
+        # The arena grows in powers of two: for large tensors it takes far more than they need.
         small = sum(file.bytes for file in model.files) < LARGE_BYTES
         options.enable_cpu_mem_arena = options.enable_mem_pattern = small
         try:
