@@ -104,7 +104,9 @@ def load_decoder(states: Mapping[str, Mapping[str, Tensor]] | None, side: int) -
     if side % PATCH:
         raise InputError(f"SAM's masks need a frame side divisible by {PATCH}, not {side}")
     # The published norms have torch's epsilon; transformers' have 1e-6 here.
-    decoder = MaskDecoder(SamMaskDecoderConfig(layer_norm_eps=1e-5), side)
+    decoder = MaskDecoder(
+        SamMaskDecoderConfig(layer_norm_eps=1e-5, attn_implementation="eager"), side
+    )
     if states is not None:
         decoder.load(states["model"])
     return decoder.eval()

@@ -36,6 +36,8 @@ def resolve_all(
     """
     for use in recipe.backbones:
         entry(use.name)
+    if recipe.head and not is_known(recipe.head):
+        raise InputError(f"recipe {recipe.name}: unknown head {recipe.head!r}; known: geoaware-sc")
     names, optional = part_names(recipe), optional_parts(recipe)
     if unknown := sources.keys() - {*names, *optional}:
         raise InputError(

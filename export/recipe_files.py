@@ -66,7 +66,10 @@ def _read(path: Path) -> str:
 
 def _parse(text: str, where: str) -> Recipe:
     try:
-        return Recipe.model_validate(yaml.safe_load(text))
+        content = yaml.safe_load(text)
+        if not isinstance(content, dict):
+            raise InputError(f"{where}: holds no recipe; copy one that ships and change it")
+        return Recipe.model_validate(content)
     except yaml.YAMLError as error:
         raise InputError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:

@@ -57,7 +57,8 @@ def _read(path: Path) -> Any:
 def load_into(module: nn.Module, state: Mapping[str, Tensor], ignore: Sequence[str] = ()) -> None:
     """Load a state dict; keys that begin with one of `ignore` may be left over.
 
-    Raises GeoAwareError naming the first keys that are missing, left over or of another shape.
+    Raises GeoAwareError naming the first keys that are missing, left over, of another shape or
+    not finite.
     """
     own = module.state_dict()
     missing = sorted(own.keys() - state.keys())
@@ -75,4 +76,7 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], ignore: Sequence[s
     if problems:
         name = type(module).__name__
         raise GeoAwareError(f"these are not weights of {name}: {'; '.join(problems)}")
+    for key in own:
+        if not torch.isfinite(state[key]).all():
+            raise GeoAwareError(f"these weights are damaged: {key} holds NaN or infinite values")
     module.load_state_dict({key: state[key] for key in own})

@@ -45,6 +45,8 @@ def export(graph: Graph, folder: Path, opset: int) -> Path:
                 verbose=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
+            if own := _own_error(error):
+                raise own from None
             raise GeoAwareError(
                 f"{graph.name}: torch cannot export it: {first_line(error)}"
             ) from error
@@ -80,6 +82,13 @@ def store_half(path: Path) -> None:
     external = data.exists()
     data.unlink(missing_ok=True)
     onnx.save(model, path, save_as_external_data=external, location=data.name)
+
+
+def _own_error(error: BaseException | None) -> GeoAwareError | None:
+    """What a module of ours complained of while it was exported."""
+    while error is not None and not isinstance(error, GeoAwareError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _example(name: str, shape: Shape, graph: Graph) -> Tensor:

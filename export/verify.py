@@ -145,9 +145,12 @@ def measure(
     truth = [graphs.run(reference, frames(recipe, each))[0].numpy() for each in chosen]
     cosines = np.stack([np.einsum("hwc,hwc->hw", a, b) for a, b in zip(built, truth, strict=True)])
     error = max(float(abs(a - b).max()) for a, b in zip(built, truth, strict=True))
-    steps = [
-        _steps_apart(built[i], built[i + 1], truth[i], truth[i + 1]) for i in range(len(chosen) - 1)
-    ]
+    steps = [np.array([np.inf])]  # where half precision overflows, nothing can be matched
+    if all(np.isfinite(each).all() for each in built):
+        steps = [
+            _steps_apart(built[i], built[i + 1], truth[i], truth[i + 1])
+            for i in range(len(chosen) - 1)
+        ]
     return Parity(
         images=len(chosen),
         cosine_min=float(cosines.min()),

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from ..runtime.bundle import sha256_of
 from ..runtime.errors import GeoAwareError, InputError
-from ..runtime.manifest import RANDOM, WeightsRecord
+from ..runtime.manifest import LOCAL, RANDOM, WeightsRecord
 from . import hub
 from .registry import Files, KnownWeights
 from .shards import shards
 
-PACKAGE, LOCAL = "package:", "local:"
+PACKAGE = "package:"
+FILE_SUFFIXES = {".bin", ".ckpt", ".onnx", ".pt", ".pth", ".safetensors"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def locate(
         except hub.GatedError:
             raise
         except hub.UnreachableError as error:
-            problems.append(str(error))
+            problems += [str(error), known.get]
             break
         except GeoAwareError as error:
             problems.append(str(error))
@@ -130,7 +131,7 @@ def _from(part: str, source: str, known: KnownWeights, download: bool) -> Found:
             return _in_folder(local, known.files)
     except OSError as error:
         raise InputError(f"{source[:80]}: {error.strerror}") from None
-    if not hub.is_id(source):
+    if not hub.is_id(source) or local.suffix in FILE_SUFFIXES:
         raise InputError(
             f"weights {source!r}: no such file or folder, nor a Hugging Face id (owner/name)"
         )

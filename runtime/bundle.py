@@ -13,7 +13,7 @@ import platformdirs
 from pydantic import ValidationError
 
 from .errors import GeoAwareError, InputError, first_problem
-from .manifest import File, Manifest
+from .manifest import LOCAL, File, Manifest
 from .recipe import NAME_PATTERN
 
 MANIFEST = "manifest.json"
@@ -73,6 +73,9 @@ class Bundle:
         command = build_command(self.manifest.name)
         if self.manifest.models[0].stored_as != self.manifest.precision:
             command += " --compact"
+        for record in self.manifest.weights:
+            if record.source.startswith(LOCAL):
+                command += f" --weights {record.part}=FILE"
         if self.path.parent != home():
             command += f" --out {self.path}"
         return f"build it again: {command} --force"

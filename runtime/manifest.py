@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, model_validator
 from .recipe import Name, Recipe, Strict
 
 Precision = Literal["fp32", "fp16", "int8"]
-RANDOM = "random:"  # how the source of weights begins that nobody trained
+# How the source of weights begins that were a file of the user's, or that nobody trained.
+LOCAL, RANDOM = "local:", "random:"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

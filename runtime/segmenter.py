@@ -169,8 +169,8 @@ def _corners(frame: Frame, box: Box) -> Points:
         raise InputError("a box is four numbers: left, top, right, bottom") from None
     if not (0 <= left < right <= frame.width and 0 <= top < bottom <= frame.height):
         raise InputError(
-            f"box {left:g},{top:g},{right:g},{bottom:g} is no box (left, top, right, bottom) on "
-            f"the image, which is {frame.width} x {frame.height} pixels"
+            f"box {left:g},{top:g},{right:g},{bottom:g} is no box (left, top, right, bottom) "
+            f"inside the image, which is {frame.width} x {frame.height} pixels"
         )
     return np.array([[left, top], [right, bottom]])
 

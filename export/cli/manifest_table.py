@@ -21,7 +21,8 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     ]
     rows += [_model(model) for model in manifest.models]
     if manifest.masks:
-        rows.append(_model(manifest.masks.model))
+        name, facts = _model(manifest.masks.model)
+        rows.append((name, f"{facts}; relative error {manifest.masks.relative_error:.1e}"))
     for record in manifest.weights:
         origin = record.source + (f" @ {record.revision}" if record.revision else "")
         digest = f"sha256 {record.sha256[:16]}…" if record.sha256 else "no trained weights"

@@ -12,5 +12,7 @@ def by_part(options: tuple[str, ...]) -> dict[str, str]:
         part, _, source = text.partition("=")
         if not (part and source):
             raise click.UsageError(f"--weights {text!r}: write PART=SOURCE")
+        if part in sources:
+            raise click.UsageError(f"--weights {part}=… is given twice")
         sources[part] = source
     return sources

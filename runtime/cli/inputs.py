@@ -97,5 +97,5 @@ def _weights(text: str | None, count: int) -> tuple[float, ...]:
     except ValueError:
         raise click.UsageError(f"--weights: {text!r} are not numbers; write 0.25,0.75") from None
     if len(weights) != count:
-        raise click.UsageError(f"{len(weights)} weights for {count} bundles")
+        raise click.UsageError(f"--weights: {len(weights)} for {count} bundles")
     return weights

@@ -47,14 +47,19 @@ def opened_bundles(names: Sequence[str]) -> tuple[Bundle, ...]:
 
     bundles = tuple(Bundle.open(name) for name in names or (None,))
     for bundle in bundles:
-        if bundle.manifest.is_random:
-            name = bundle.manifest.name
-            click.echo(f"warning: {name} has random weights: its numbers mean nothing", err=True)
+        _warn_of_random_weights(bundle)
     return bundles
+
+
+def _warn_of_random_weights(bundle: Bundle) -> None:
+    if bundle.manifest.is_random:
+        name = bundle.manifest.name
+        click.echo(f"warning: {name} has random weights: what it finds means nothing", err=True)
 
 
 def load_pipeline(bundle: Bundle, device: Device) -> Pipeline:
     """Load a bundle's models, and say on stderr which device `auto` chose."""
     from ..pipeline import Pipeline
 
+    _warn_of_random_weights(bundle)
     return Pipeline(bundle, chosen_device(device))

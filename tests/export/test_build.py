@@ -189,7 +189,7 @@ def test_a_damaged_bundle_is_built_again(built: Built, tiny: Recipe, tmp_path: P
 
 
 def test_a_head_that_nobody_knows_is_refused(tiny: Recipe, tmp_path: Path):
-    with pytest.raises(GeoAwareError, match="no weights 'wishful' are known; known: "):
+    with pytest.raises(GeoAwareError, match="unknown head 'wishful'; known: geoaware-sc"):
         build(Request(tiny.model_copy(update={"head": "wishful"}), out=tmp_path / "x"), quiet)
 
 

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 
 from geoaware.export import recipe_files
 from geoaware.export.build import build
 from geoaware.export.describe import describe
+from geoaware.export.parts import resolve_all
 from geoaware.export.request import Request
+from geoaware.export.state_dict import read_state
 from geoaware.export.verify import ParityError, check_precision
 from geoaware.runtime import Bundle, GeoAwareError
+from geoaware.runtime.recipe import Recipe
 
 from .conftest import quiet
 
@@ -73,6 +77,38 @@ def test_a_product_computes_in_the_type_of_what_it_is_fed(
 ):
     onnx.save(model, tmp_path / "product.onnx")
     assert describe(tmp_path / "product.onnx", "fp32", "fp32").compute == {precision: 1.0}
+
+
+def test_a_model_that_overflows_in_half_is_refused_and_its_layer_named(tmp_path: Path):
+    recipe = recipe_files.at_side(recipe_files.load("lite"), 64)
+    [found] = resolve_all(recipe, {}).values()
+    state = read_state(found.files["model"])
+    state["_blocks.12._bn2.weight"] = state["_blocks.12._bn2.weight"] * 1e7
+    torch.save(state, tmp_path / "loud.pth")
+    sources = {"efficientnet-lite0": str(tmp_path / "loud.pth")}
+    request = Request(recipe, precision="fp16", weights=sources, out=tmp_path / "bundle")
+    with pytest.raises(ParityError, match=r"cosine_min nan.*diverging layer: .*blocks\.12"):
+        build(request, quiet)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_damaged_weights_are_refused(tmp_path: Path):
+    recipe = recipe_files.at_side(recipe_files.load("lite"), 64)
+    [found] = resolve_all(recipe, {}).values()
+    state = read_state(found.files["model"])
+    state["_blocks.3._bn2.weight"] = state["_blocks.3._bn2.weight"] * torch.nan
+    torch.save(state, tmp_path / "damaged.pth")
+    sources = {"efficientnet-lite0": str(tmp_path / "damaged.pth")}
+    with pytest.raises(GeoAwareError, match=r"damaged: blocks\.3\.bn2\.weight holds NaN"):
+        build(Request(recipe, weights=sources, out=tmp_path / "bundle"), quiet)
+
+
+def test_a_head_for_other_taps_says_which_it_takes(tmp_path: Path):
+    content = recipe_files.at_side(recipe_files.load("lite"), 64).model_dump()
+    content |= {"normalise": "none", "head": "geoaware-sc"}
+    request = Request(Recipe.model_validate(content), out=tmp_path / "bundle", seed=0)
+    with pytest.raises(GeoAwareError, match="the head takes 4 taps of 640, 1280, 1280"):
+        build(request, quiet)
 
 
 def test_int8_of_diffusion_is_refused_before_any_work(tmp_path: Path):
