@@ -67,9 +67,7 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path):
         resolve("net", known(), str(tmp_path))
 
 
-@pytest.mark.parametrize(
-    "source", ["nothing.pth", "w/nothing.pth", "./no/file", "a b/c", "x" * 70]
-)
+@pytest.mark.parametrize("source", ["nothing.pth", "w/nothing.pth", "./no/file", "a b/c", "x" * 70])
 def test_sources_that_are_nothing_are_refused(source: str):
     with pytest.raises(GeoAwareError, match="no such file or folder, nor a Hugging Face id"):
         resolve("net", known(), source)

@@ -324,7 +324,7 @@ def test_bundles_of_different_frames_are_refused_before_any_work(root: Path, tmp
         (["spair", "--setting", "medium"], "no setting 'medium'"),
         (["spair", "--categories", "unicorn"], "no pair of category 'unicorn'"),
         (["spair", "--bundle", "nowhere"], "bundle 'nowhere' is not built"),
-        (["spair", "--weights", "1,2"], "2 weights for 1 bundles"),
+        (["spair", "--weights", "1,2"], "--weights: 2 for 1 bundles"),
         (["spair", "--weights", "one"], "are not numbers"),
         (["spair", "--resume"], "--resume needs the --out"),
         (["spair", "--pose-alignment", "mask"], "belong together"),
