@@ -91,7 +91,9 @@ def backbones_table() -> str:
         "of fp32 | least cosine of fp16, int8 | licences |",
         "|---" * 10 + "|",
     ]
-    for recipe, rows in _results("backbones").items():
+    measured = _results("backbones")
+    for recipe in sorted(measured, key=lambda name: measured[name]["fp32"]["million_parameters"]):
+        rows = measured[recipe]
         plain = rows["fp32"]
         cells = (
             f"`{recipe}`",

