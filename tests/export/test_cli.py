@@ -62,7 +62,7 @@ def test_show_and_list_name_what_there_is(tiny_at_home: Path):
     assert lacking == "missing: sd15, sd15.clip, sd15.captioner, dinov2-b, geoaware-sc"
     parts = {row["part"]: row for row in listed["parts"]}
     assert parts["sd15"]["licence"].startswith("CreativeML OpenRAIL-M: https://")
-    assert parts["sd15.captioner"]["weights"].startswith("download odise_label_coco_50e from")
+    assert parts["sd15.captioner"]["weights"].startswith("download odise_label_coco_50e-")
     assert [row["state"].split()[0] for row in listed["bundles"]] == ["built", "shipped"]
     assert "Apache-2.0" in run("list").stdout
 
