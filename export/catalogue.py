@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 
 from ..runtime.bundle import installed, is_shipped, read_manifest
@@ -16,10 +16,13 @@ from .weights import locate
 AT_HAND = "at hand"
 
 
-def recipes() -> Iterator[dict[str, str]]:
-    """Every shipped recipe: how large it is in fp32, and which parts' weights are missing."""
+def recipes(parts: Iterable[Mapping[str, str]]) -> Iterator[dict[str, str]]:
+    """Every shipped recipe: how large it is in fp32, and which of the parts' weights are missing.
+
+    parts: what `parts` gives.
+    """
     measured = json.loads((files(__package__) / "measured.json").read_text("utf-8"))
-    missing = {row["part"] for row in parts() if row["weights"] != AT_HAND}
+    missing = {row["part"] for row in parts if row["weights"] != AT_HAND}
     for name in recipe_files.names():
         recipe = recipe_files.load(name)
         figures = measured.get(name)

@@ -34,8 +34,6 @@ def resolve_all(
     sources: what `weights.locate` takes, or a name of the registry, by part.
     seed: of random weights for every part that has no source.
     """
-    for use in recipe.backbones:
-        entry(use.name)
     if recipe.head and not is_known(recipe.head):
         raise InputError(f"recipe {recipe.name}: unknown head {recipe.head!r}; known: geoaware-sc")
     names, optional = part_names(recipe), optional_parts(recipe)

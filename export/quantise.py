@@ -20,6 +20,8 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor
 
+from .to_onnx import external_data, replace
+
 Feed = Mapping[str, Tensor]
 
 
@@ -38,8 +40,7 @@ def quantise_dynamic(path: Path) -> None:
     Weights have a scale per channel; activations get theirs for every image, so the few channels
     in which transformers are loud cost no calibration.
     """
-    data = path.with_name(f"{path.name}.data")
-    external = data.exists()
+    external = external_data(path).exists()
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         result = Path(folder) / "int8.onnx"
         logging.disable(logging.WARNING)  # advice to optimise for this machine first
@@ -55,8 +56,7 @@ def quantise_dynamic(path: Path) -> None:
         finally:
             logging.disable(logging.NOTSET)
         model = onnx.load(result)
-    data.unlink(missing_ok=True)
-    onnx.save(model, path, save_as_external_data=external, location=data.name)
+    replace(path, model)
 
 
 def quantise_static(path: Path, feeds: Iterable[Feed]) -> None:
@@ -65,8 +65,7 @@ def quantise_static(path: Path, feeds: Iterable[Feed]) -> None:
     Convolutions and matrix products become int8, except depthwise convolutions and the first
     quarter of the layers: there a few large activations cost everything else its resolution.
     """
-    data = path.with_name(f"{path.name}.data")
-    external = data.exists()
+    external = external_data(path).exists()
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         prepared, result = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         quant_pre_process(path, prepared, skip_symbolic_shape=True, save_as_external_data=external)
@@ -82,8 +81,7 @@ def quantise_static(path: Path, feeds: Iterable[Feed]) -> None:
             use_external_data_format=external,
         )
         model = onnx.load(result)
-    data.unlink(missing_ok=True)
-    onnx.save(model, path, save_as_external_data=external, location=data.name)
+    replace(path, model)
 
 
 def _with_weights(path: Path) -> list[str]:

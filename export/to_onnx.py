@@ -78,7 +78,17 @@ def store_half(path: Path) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    data = path.with_name(f"{path.name}.data")
+    replace(path, model)
+
+
+def external_data(path: Path) -> Path:
+    """Where the weights of an ONNX file lie that are too large for the file itself."""
+    return path.with_name(f"{path.name}.data")
+
+
+def replace(path: Path, model: onnx.ModelProto) -> None:
+    """Write a model in the place of another, its weights beside it where the other's are."""
+    data = external_data(path)
     external = data.exists()
     data.unlink(missing_ok=True)
     onnx.save(model, path, save_as_external_data=external, location=data.name)

@@ -20,7 +20,8 @@ def list_(as_json: bool) -> None:
     from ...runtime.cli.console import print_rows
     from ..catalogue import bundles, parts, recipes
 
-    tables = {"recipes": list(recipes()), "parts": list(parts()), "bundles": list(bundles())}
+    needed = list(parts())
+    tables = {"recipes": list(recipes(needed)), "parts": needed, "bundles": list(bundles())}
     if as_json:
         click.echo(json.dumps(tables))
         return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from .latents import LATENT_STRIDE, LatentEncoder, Noise
 from .text import embed_text, embed_time, token_ids
 from .unet import LEFT_OUT, STRIDES, TAPS, TappedUNet
 from .windows import Windows
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class StableDiffusion(nn.Module):
@@ -86,12 +89,10 @@ def _check(name: str, taps: Sequence[str], side: int) -> None:
 
 
 def _encoder(architecture: Architecture, roles: Mapping[str, State] | None) -> LatentEncoder:
-    with _device(roles):
-        encoder = LatentEncoder(architecture.vae, architecture.vae_scale)
-    if roles is not None:
-        encoder.to_empty(device="cpu")
-        load_into(encoder, of_role(roles, "vae"), ignore=("decoder.", "post_quant_conv."))
-    return encoder
+    def make() -> LatentEncoder:
+        return LatentEncoder(architecture.vae, architecture.vae_scale)
+
+    return _filled(make, roles, "vae", ignore=("decoder.", "post_quant_conv."))
 
 
 def _unet(
@@ -101,11 +102,7 @@ def _unet(
     side: int,
     freeu: bool,
 ) -> TappedUNet:
-    with _device(roles):
-        unet = TappedUNet(architecture.unet, taps)
-    if roles is not None:
-        unet.to_empty(device="cpu")
-        load_into(unet, of_role(roles, "unet"), ignore=LEFT_OUT)
+    unet = _filled(lambda: TappedUNet(architecture.unet, taps), roles, "unet", ignore=LEFT_OUT)
     if freeu:
         unet.add_freeu(side)
     return unet
@@ -145,6 +142,20 @@ def _text(
     return embed_text(config, state, token_ids(caption, length, tokenizer))
 
 
-def _device(roles: Mapping[str, State] | None) -> torch.device:
-    """Where to construct: nowhere if weights come, for the time that initialising takes."""
-    return torch.device("cpu" if roles is None else "meta")
+def _filled(
+    make: Callable[[], Network],
+    roles: Mapping[str, State] | None,
+    role: str,
+    ignore: Sequence[str],
+) -> Network:
+    """A network with the weights of a role; random where none come.
+
+    If they come it is constructed nowhere first, for the time that initialising takes.
+    """
+    if roles is None:
+        return make()
+    with torch.device("meta"):
+        network = make()
+    network.to_empty(device="cpu")
+    load_into(network, of_role(roles, role), ignore)
+    return network
