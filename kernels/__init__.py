@@ -1,13 +1,15 @@
 """Matching kernels: cosine similarity and windowed soft-argmax over grids of descriptors.
 
-`match` is the whole operation; `window_softargmax` is the estimator alone. All run on the
-host with numpy. `geoaware.kernels.reference` says in float64 what they must compute.
+`match` is the whole operation; `window_softargmax` takes descriptors of any norm. These, `sample`,
+`nearest` and `neighbours` run where their arrays are: numpy's on the host, a GPU's there
+(`kernels/cuda`). The others run on the host. `geoaware.kernels.reference` says in float64 what they
+must compute.
 """
 
 from .ensemble import bilinear, ensemble_blocks, resized
 from .matching import Found, locate, match
 from .neighbours import Neighbours, neighbours
-from .similarity import one_thread, similarity_blocks, unit
+from .similarity import nearest, one_thread, sample, similarity_blocks, unit
 from .softargmax import SoftArgmax, Variant, window_softargmax
 
 __all__ = [
@@ -19,9 +21,11 @@ __all__ = [
     "ensemble_blocks",
     "locate",
     "match",
+    "nearest",
     "neighbours",
     "one_thread",
     "resized",
+    "sample",
     "similarity_blocks",
     "unit",
     "window_softargmax",

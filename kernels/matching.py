@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .dispatch import OnDevice, device_arrays, on_device
 from .similarity import Float32, similarity_blocks
 from .softargmax import SoftArgmax, expected_cells
+
+if TYPE_CHECKING:
+    from .cuda.softargmax import FoundOnDevice
 
 
 @dataclass(frozen=True)
@@ -26,14 +31,25 @@ class Found:
     similarity: Float32
 
 
-def match(queries: Float32, target: Float32, soft: SoftArgmax | None = None) -> Found:
-    """Find each query among the target's cells.
+@overload
+def match(queries: Float32, target: Float32, soft: SoftArgmax | None = None) -> Found: ...
+@overload
+def match(queries: OnDevice, target: OnDevice, soft: SoftArgmax | None = None) -> FoundOnDevice: ...
+def match(queries: Any, target: Any, soft: SoftArgmax | None = None) -> Found | FoundOnDevice:
+    """Find each query among the target's cells, on the host or on the GPU: where the arrays are.
 
-    queries (K, C) and target (H, W, C): unit float32 descriptors. Without `soft` the answer
-    is the most similar cell, with it the expected cell around that one.
+    queries (K, C) and target (H, W, C): unit float32 descriptors; on a GPU `DeviceArray`s or any
+    arrays with `__cuda_array_interface__` or DLPack, float16 too. Without `soft` the answer is the
+    most similar cell, with it the expected cell around that one.
 
-    Raises ValueError where descriptors are not finite.
+    Raises ValueError where descriptors are not finite (on a GPU when the result's `numpy()` brings
+    it to the host), TypeError where one array is on the host and one on a GPU.
     """
+    if on_device(queries=queries, target=target):
+        from .cuda import matching
+
+        [queries, target] = device_arrays(queries, target)
+        return matching.match(queries, target, soft)
     similarity = similarity_blocks(queries, target)
     [found] = locate(similarity, len(queries), target.shape[1], [soft])
     return found

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .dispatch import OnDevice, device_arrays, on_device
 from .similarity import Float32, blocks, products
+
+if TYPE_CHECKING:
+    from .cuda.neighbours import NeighboursOnDevice
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,24 @@ class Neighbours:
         return found
 
 
-def neighbours(a: Float32, b: Float32) -> Neighbours:
+@overload
+def neighbours(a: Float32, b: Float32) -> Neighbours: ...
+@overload
+def neighbours(a: OnDevice, b: OnDevice) -> NeighboursOnDevice: ...
+def neighbours(a: Any, b: Any) -> Neighbours | NeighboursOnDevice:
     """Nearest neighbours by Euclidean distance between a (N, C) and b (M, C), in float32.
 
+    On the host or on the GPU: where the arrays are, as `match` has it.
     |a - b|^2 = |a|^2 + |b|^2 - 2 a.b, so every dot product is computed once, in blocks of rows.
 
-    Raises ValueError where a value is not finite or b is empty.
+    Raises ValueError where a value is not finite (on a GPU when the result's `numpy()` brings it to
+    the host) or b is empty, TypeError where one array is on the host and one on a GPU.
     """
+    if on_device(a=a, b=b):
+        from .cuda import neighbours as cuda
+
+        [a, b] = device_arrays(a, b)
+        return cuda.neighbours(a, b)
     square_a, square_b = (np.einsum("nc,nc->n", each, each) for each in (a, b))
     forward = np.empty(len(a), np.intp)
     distance = np.empty(len(a), np.float32)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .dispatch import OnDevice, device_arrays, on_device
 from .similarity import Float32, similarity_blocks, unit
+
+if TYPE_CHECKING:
+    from .cuda.arrays import DeviceArray
 
 Variant = Literal["zeroed", "cropped"]
 
@@ -133,15 +137,33 @@ class _Window:
         return np.where(on_grid, values.reshape(index.shape), np.float32(-np.inf))
 
 
+@overload
 def window_softargmax(
     queries: NDArray[np.floating],
     target: NDArray[np.floating],
     window: int,
     temperature: float,
     variant: Variant,
-) -> Float32:
-    """The fast counterpart of `reference.window_softargmax`: same arguments, (K, 2) float32."""
+) -> Float32: ...
+@overload
+def window_softargmax(
+    queries: OnDevice, target: OnDevice, window: int, temperature: float, variant: Variant
+) -> DeviceArray: ...
+def window_softargmax(
+    queries: Any, target: Any, window: int, temperature: float, variant: Variant
+) -> Float32 | DeviceArray:
+    """The fast counterpart of `reference.window_softargmax`: same arguments, (K, 2) float32.
+
+    On the host or on the GPU: where the arrays are. On the GPU both are float32 or both float16,
+    and cells of values that are not finite are NaN.
+    """
     setting = SoftArgmax(window, temperature, variant)
+    if on_device(queries=queries, target=target):
+        from .cuda import descriptors, matching
+
+        [queries, target] = device_arrays(queries, target)
+        queries, target = descriptors.unit(queries), descriptors.unit(target)
+        return matching.match(queries, target, setting).cells
     queries, target = unit(queries), unit(target)
     cells = np.empty((len(queries), 2), np.float32)
     for part, similarity in similarity_blocks(queries, target):
