@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 from ..runtime.bundle import MANIFEST, Bundle
+from ..runtime.engines.fit import check_runs, other_gpu
+from ..runtime.engines.gpu import architecture, current
 from ..runtime.errors import GeoAwareError, InputError
 from ..runtime.machine import versions
 from ..runtime.manifest import Built, Manifest, MaskDecoder, Model, Parity, WeightsRecord
@@ -22,6 +24,8 @@ from .parts import resolve_all
 from .publish import building, check_replaceable, publish
 from .quantise import quantise_dynamic, quantise_static
 from .request import Request
+from .tensorrt.engines import carry_over_bundle, gpu_for, is_built, with_engines
+from .tensorrt.proof import proved
 from .verify import frames, photographs, verify, verify_decoder
 from .weights import Weights, source_of
 
@@ -41,31 +45,64 @@ def build(request: Request, report: Report) -> tuple[Bundle, bool]:
     PyTorch model computes; then nothing is published.
     """
     request.check()
+    engine = request.engine
+    gpu = gpu_for(engine) if engine else None
     check_replaceable(request.target)
     report("resolving weights")
     weights = resolve_all(request.recipe, request.weights, request.seed)
     with building(request.target, report) as folder:
-        if not request.force and (there := _intact(request.target)):
+        there = None if request.force else _intact(request.target)
+        if there:
             request.check_same(weights, there.manifest)
-            return there, False
-        report("loading the weights")
-        reference = reference_graphs(request.recipe, weights)
-        models = _export(request, reference, weights, folder, report)
-        decoder = _decoder(request, reference, weights, folder)
-        report(f"verifying against PyTorch on {len(photographs(reference))} photographs")
-        manifest = Manifest(
-            name=request.name,
-            recipe=request.recipe,
-            models=models,
-            weights=_records(weights),
-            parity=verify(request.recipe, reference, folder, models),
-            built=_built(),
-            masks=decoder,
-        )
+            if engine is None or is_built(engine, there, gpu):
+                return there, False
+            carry_over_bundle(there, folder)
+            manifest = there.manifest
+            reference = reference_graphs(request.recipe, weights) if gpu else []
+        else:
+            report("loading the weights")
+            reference = reference_graphs(request.recipe, weights)
+            manifest = _models(request, reference, weights, folder, report)
+        if engine:
+            manifest = with_engines(manifest, engine, gpu, reference, folder, report)
         report("publishing")
-        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
-        publish(folder, request.target)
+        _publish(manifest, folder, request.target)
     return Bundle(request.target, manifest), True
+
+
+def prove(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Bundle:
+    """Prove the engines of a bundle that were built without a GPU, on this one, and enter it.
+
+    sources: as in `reverify`. Raises InputError where there are none for this GPU, ParityError
+    where one does not compute what PyTorch computes: then nothing changes.
+    """
+    gpu = current()
+    with building(bundle.path, report) as folder:
+        bundle = Bundle.open(bundle.path).verified()
+        here = [
+            record
+            for record in bundle.manifest.engines
+            if record.parity is None and not other_gpu(record, gpu)
+        ]
+        if not here:
+            raise InputError(
+                f"{bundle.path}: has no unproved engine for {gpu.name} ({architecture(gpu)})"
+            )
+        for record in here:
+            check_runs(record, bundle, gpu)
+        weights = _weights_of(bundle, sources, report)
+        reference = reference_graphs(bundle.manifest.recipe, weights)
+        carry_over_bundle(bundle, folder)
+        engines = tuple(
+            proved(record, bundle.manifest, reference, folder, gpu, report)
+            if record in here
+            else record
+            for record in bundle.manifest.engines
+        )
+        manifest = bundle.manifest.model_copy(update={"engines": engines})
+        report("publishing")
+        _publish(manifest, folder, bundle.path)
+    return Bundle(bundle.path, manifest)
 
 
 def reverify(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Parity:
@@ -74,10 +111,21 @@ def reverify(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Pari
     Raises GeoAwareError where those weights are not found, ParityError where it differs.
     """
     manifest = bundle.manifest
+    weights = _weights_of(bundle, sources, report)
+    reference = reference_graphs(manifest.recipe, weights)
+    report(f"comparing with PyTorch on {len(photographs(reference))} photographs")
+    if decoder := reference_decoder(manifest.recipe, weights):
+        assert manifest.masks
+        verify_decoder(decoder, reference, manifest.recipe, bundle.path, manifest.masks.model)
+    return verify(manifest.recipe, reference, bundle.path, manifest.models)
+
+
+def _weights_of(bundle: Bundle, sources: Mapping[str, str], report: Report) -> dict[str, Weights]:
+    """The weights that a bundle was built from."""
     report("resolving weights")
-    recorded = {record.part: record for record in manifest.weights}
+    recorded = {record.part: record for record in bundle.manifest.weights}
     weights = resolve_all(
-        manifest.recipe,
+        bundle.manifest.recipe,
         {part: source_of(each) for part, each in recorded.items() if part not in sources}
         | dict(sources),
     )
@@ -89,12 +137,39 @@ def reverify(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Pari
                 f"{found.source}: not the {part} weights this bundle was built from; "
                 f"name those: --weights {part}=SOURCE"
             )
-    reference = reference_graphs(manifest.recipe, weights)
-    report(f"comparing with PyTorch on {len(photographs(reference))} photographs")
-    if decoder := reference_decoder(manifest.recipe, weights):
-        assert manifest.masks
-        verify_decoder(decoder, reference, manifest.recipe, bundle.path, manifest.masks.model)
-    return verify(manifest.recipe, reference, bundle.path, manifest.models)
+    return weights
+
+
+def _models(
+    request: Request,
+    reference: Sequence[Graph],
+    weights: Mapping[str, Weights],
+    folder: Path,
+    report: Report,
+) -> Manifest:
+    """Export the models to a folder and verify them; the manifest of them."""
+    models = _export(request, reference, weights, folder, report)
+    decoder = _decoder(request, reference, weights, folder)
+    report(f"verifying against PyTorch on {len(photographs(reference))} photographs")
+    return Manifest(
+        name=request.name,
+        recipe=request.recipe,
+        models=models,
+        weights=_records(weights),
+        parity=verify(request.recipe, reference, folder, models),
+        built=_built(),
+        masks=decoder,
+    )
+
+
+def _publish(manifest: Manifest, folder: Path, target: Path) -> None:
+    """Write the manifest, drop engines that it no longer names, and publish the folder."""
+    kept = {file.name for file in (*manifest.files, *manifest.engine_files)}
+    for file in folder.iterdir():
+        if file.name not in kept:
+            file.unlink()
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
+    publish(folder, target)
 
 
 def _export(

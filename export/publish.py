@@ -57,9 +57,10 @@ def check_replaceable(target: Path) -> None:
     own = {MANIFEST}
     if MANIFEST in present:
         try:
-            own |= {file.name for file in read_manifest(target).files}
+            manifest = read_manifest(target)
+            own |= {file.name for file in (*manifest.files, *manifest.engine_files)}
         except GeoAwareError:
-            own |= {name for name in present if name.endswith((".onnx", ".onnx.data"))}
+            own |= {name for name in present if name.endswith((".onnx", ".onnx.data", ".engine"))}
     if MANIFEST not in present or present - own:
         other = sorted(present - own)[0]
         raise InputError(
@@ -79,6 +80,14 @@ def publish(folder: Path, target: Path) -> None:
         target.rename(folder.with_name("replaced"))
     folder.rename(target)
     _flush(target.parent)
+
+
+def carry_over(file: Path, folder: Path) -> None:
+    """Put a file of the bundle that is there into the folder of the one to replace it."""
+    try:
+        (folder / file.name).hardlink_to(file)
+    except OSError:  # a file system without links
+        shutil.copy2(file, folder)
 
 
 def _flush(path: Path) -> None:

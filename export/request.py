@@ -9,13 +9,50 @@ from pathlib import Path
 
 from ..runtime.bundle import home
 from ..runtime.errors import GeoAwareError, InputError
-from ..runtime.manifest import RANDOM, Manifest, Precision
+from ..runtime.manifest import RANDOM, EngineKind, EngineOptions, Manifest, Precision
 from ..runtime.recipe import NAME_PATTERN, Recipe
 from .backbones import entry
 from .parts import part_names
 from .weights import Weights
 
 PLAIN_OPSET, FUSED_ATTENTION_OPSET = 20, 23
+
+
+@dataclass(frozen=True)
+class EngineRequest:
+    """Which engines to build beside the ONNX models.
+
+    batches: the batch sizes they take, ascending.
+    architecture: a compute capability such as "8.9" to build for without a GPU; None for the GPU of
+    this machine.
+    """
+
+    kind: EngineKind
+    batches: tuple[int, ...] = (1,)
+    options: EngineOptions = field(default_factory=EngineOptions)
+    architecture: str | None = None
+
+    def check(self, precision: Precision) -> None:
+        """Raise InputError for engines that cannot be."""
+        if precision == "int8":
+            raise InputError(
+                "int8 is not offered for engines: these models are quantised for the CPU; "
+                "build with --fp16"
+            )
+        if self.kind == "tensorrt" and self.architecture:
+            raise InputError(
+                "--for is for --engine tensorrt-rtx: TensorRT builds on the GPU that it builds for"
+            )
+        if self.kind == "tensorrt-rtx" and self.options.version_compatible:
+            raise InputError(
+                "--version-compatible is for --tensorrt: TensorRT-RTX reads engines of its own "
+                "version only"
+            )
+        if self.kind == "tensorrt-rtx" and self.options.hardware_compatible:
+            raise InputError(
+                "--hardware-compatible is for --tensorrt: TensorRT-RTX builds for an "
+                "architecture; name it with --for"
+            )
 
 
 @dataclass(frozen=True)
@@ -27,6 +64,7 @@ class Request:
     frame: the side asked for, where it is not the recipe's own; `recipe` has it already.
     compact: store the weights of an fp32 model as fp16.
     asked_opset: the ONNX opset, where it is not the one that suits the recipe.
+    engine: the engines to build beside the ONNX models.
     """
 
     recipe: Recipe
@@ -38,6 +76,7 @@ class Request:
     frame: int | None = None
     out: Path | None = None
     force: bool = False
+    engine: EngineRequest | None = None
 
     @property
     def name(self) -> str:
@@ -48,11 +87,20 @@ class Request:
 
     @property
     def opset(self) -> int:
-        """The ONNX opset: for transformers, the first with an operator for attention."""
+        """The ONNX opset: for transformers, the first with an operator for attention.
+
+        For engines in fp32 it is the one without: not every TensorRT takes that operator in fp32.
+        """
         if self.asked_opset is not None:
             return self.asked_opset
+        if self.engine and self.precision == "fp32":
+            return PLAIN_OPSET
         attends = any(entry(use.name).attends for use in self.recipe.backbones)
         return FUSED_ATTENTION_OPSET if attends else PLAIN_OPSET
+
+    @property
+    def _needs_opset(self) -> bool:
+        return self.asked_opset is not None or self.engine is not None
 
     def _is_random(self) -> bool:
         named = any(source.startswith(RANDOM) for source in self.weights.values())
@@ -75,17 +123,20 @@ class Request:
                 f"int8 is not offered for {diffusing[0]}: nothing shows that its features survive "
                 "it; build it with --fp16"
             )
+        if self.engine:
+            self.engine.check(self.precision)
 
     def check_same(self, weights: Mapping[str, Weights], manifest: Manifest) -> None:
         """Raise GeoAwareError where a bundle with this manifest is not what is asked for."""
         stored_as = "fp16" if self.compact else self.precision
+        there_opset = manifest.models[0].opset
         differences = [
             what
             for what, there, asked in (
                 ("recipe", manifest.recipe, self.recipe),
                 ("precision", manifest.precision, self.precision),
                 ("stored weights", manifest.models[0].stored_as, stored_as),
-                ("opset", manifest.models[0].opset, self.opset),
+                ("opset", there_opset, self.opset if self._needs_opset else there_opset),
                 (
                     "weights",
                     {each.part: each.sha256 or each.source for each in manifest.weights},

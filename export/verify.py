@@ -86,7 +86,7 @@ def verify(
     check_precision(models)
     parity = measure(recipe, reference, folder, models)
     tolerance = TOLERANCES[models[0].precision, models[0].stored_as]
-    if problem := _out_of(tolerance, parity):
+    if problem := out_of(tolerance, parity):
         images = frames(recipe, PHOTOGRAPHS[0])
         graph_files = [folder / model.files[0].name for model in models]
         layer = first_divergence(reference, graph_files, images, models[0].precision)
@@ -140,19 +140,29 @@ def measure(
 ) -> Parity:
     """The parity figures of the models in a folder."""
     extractor = Extractor(folder, models, recipe.frame, "cpu")
-    chosen = photographs(reference)
-    built = [extractor.descriptors(load(photograph)) for photograph in chosen]
-    truth = [graphs.run(reference, frames(recipe, each))[0].numpy() for each in chosen]
+    built = [extractor.descriptors(load(each)) for each in photographs(reference)]
+    return compare(built, truths(recipe, reference))
+
+
+def truths(recipe: Recipe, reference: Sequence[Graph]) -> list[Float32]:
+    """PyTorch's descriptors (rows, cols, channels) of every photograph to verify on."""
+    return [
+        graphs.run(reference, frames(recipe, each))[0].numpy() for each in photographs(reference)
+    ]
+
+
+def compare(built: Sequence[Float32], truth: Sequence[Float32]) -> Parity:
+    """The parity figures of descriptors (rows, cols, channels) of the photographs."""
     cosines = np.stack([np.einsum("hwc,hwc->hw", a, b) for a, b in zip(built, truth, strict=True)])
     error = max(float(abs(a - b).max()) for a, b in zip(built, truth, strict=True))
     steps = [np.array([np.inf])]  # where half precision overflows, nothing can be matched
     if all(np.isfinite(each).all() for each in built):
         steps = [
             _steps_apart(built[i], built[i + 1], truth[i], truth[i + 1])
-            for i in range(len(chosen) - 1)
+            for i in range(len(built) - 1)
         ]
     return Parity(
-        images=len(chosen),
+        images=len(built),
         cosine_min=float(cosines.min()),
         cosine_mean=float(cosines.mean()),
         max_abs_error=error,
@@ -175,7 +185,8 @@ def _steps_apart(a: Float32, b: Float32, true_a: Float32, true_b: Float32) -> Fl
     return np.where(truth.similarity - similarity <= TIE, 0, apart)
 
 
-def _out_of(tolerance: Tolerance, parity: Parity) -> str | None:
+def out_of(tolerance: Tolerance, parity: Parity) -> str | None:
+    """The first figure that is out of tolerance; None where all are within."""
     for figure in ("cosine_min", "cosine_mean", "near_agreement", "match_agreement"):
         if not getattr(parity, figure) >= getattr(tolerance, figure):
             return f"{figure} {getattr(parity, figure):.6f} < {getattr(tolerance, figure)}"

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 from pydantic import ValidationError
 
+from ..kernels.home import home as own_folder
 from .errors import GeoAwareError, InputError, first_problem
-from .manifest import LOCAL, File, Manifest
+from .manifest import LOCAL, EngineRecord, File, Manifest
 from .recipe import NAME_PATTERN
 
 MANIFEST = "manifest.json"
@@ -24,9 +24,7 @@ _SHIPPED = Path(__file__).parent / "bundles"
 
 def home() -> Path:
     """The folder of built bundles: `$GEOAWARE_HOME/bundles`, or in the user's cache directory."""
-    chosen = os.environ.get("GEOAWARE_HOME")
-    root = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("geoaware"))
-    return root / "bundles"
+    return own_folder() / "bundles"
 
 
 @dataclass(frozen=True)
@@ -53,32 +51,62 @@ class Bundle:
         Raises GeoAwareError naming the first file that is missing or differs.
         """
         for file in self.manifest.files:
-            self._verify(file)
+            self._verify(file, self._repair())
         return self
+
+    def verify_engine(self, record: EngineRecord) -> None:
+        """Raise GeoAwareError for an engine whose files or models are not those of its record."""
+        command = f"build it again: {self.engine_command(record)}"
+        for model, plan in zip(self.manifest.models, record.plans, strict=True):
+            if plan.model != tuple(file.sha256 for file in model.files):
+                raise GeoAwareError(
+                    f"{self.file(plan.file.name)}: built from another {model.files[0].name}; "
+                    f"{command}"
+                )
+            self._verify(plan.file, command)
 
     def file(self, name: str) -> Path:
         """The path of one of the bundle's files."""
         return self.path / name
 
-    def _verify(self, file: File) -> None:
-        path = self.file(file.name)
-        if path.is_symlink() or not path.is_file():
-            raise GeoAwareError(f"{path}: missing from the bundle; {self._repair()}")
-        if path.stat().st_size != file.bytes or sha256_of(path) != file.sha256:
-            raise GeoAwareError(f"{path}: changed since it was built; {self._repair()}")
-
-    def _repair(self) -> str:
-        if is_shipped(self.path):
-            return "install geoaware again"
+    def build_command(self) -> str:
+        """The command that builds this bundle."""
         command = build_command(self.manifest.name)
         if self.manifest.models[0].stored_as != self.manifest.precision:
             command += " --compact"
         for record in self.manifest.weights:
             if record.source.startswith(LOCAL):
                 command += f" --weights {record.part}=FILE"
-        if self.path.parent != home():
+        if self.path.parent != home() and not is_shipped(self.path):
             command += f" --out {self.path}"
-        return f"build it again: {command} --force"
+        return command
+
+    def engine_command(self, record: EngineRecord) -> str:
+        """The command that builds an engine like this one for the GPU it runs on."""
+        options = record.options
+        command = f"{self.build_command()} --engine {record.kind}"
+        command += f" --batch {','.join(map(str, record.batches))}"
+        if options.workspace_gb is not None:
+            command += f" --workspace {options.workspace_gb:g}"
+        if options.optimisation_level is not None:
+            command += f" --optimisation-level {options.optimisation_level}"
+        if options.version_compatible:
+            command += " --version-compatible"
+        if options.hardware_compatible:
+            command += " --hardware-compatible"
+        return command
+
+    def _verify(self, file: File, repair: str) -> None:
+        path = self.file(file.name)
+        if path.is_symlink() or not path.is_file():
+            raise GeoAwareError(f"{path}: missing from the bundle; {repair}")
+        if path.stat().st_size != file.bytes or sha256_of(path) != file.sha256:
+            raise GeoAwareError(f"{path}: changed since it was built; {repair}")
+
+    def _repair(self) -> str:
+        if is_shipped(self.path):
+            return "install geoaware again"
+        return f"build it again: {self.build_command()} --force"
 
 
 def find(name: str | os.PathLike[str] | None = None) -> Path:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from .recipe import Name, Recipe, Strict
 
 Precision = Literal["fp32", "fp16", "int8"]
+EngineKind = Literal["tensorrt", "tensorrt-rtx"]
 # How the source of weights begins that were a file of the user's, or that nobody trained.
 LOCAL, RANDOM = "local:", "random:"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -109,6 +110,59 @@ class MaskDecoder(Strict):
         return self
 
 
+class EngineOptions(Strict):
+    """What the builder of engines was asked for; None leaves it to TensorRT.
+
+    workspace_gb: the most GPU memory a layer may take for itself, in units of 2³⁰ bytes.
+    version_compatible: runs on later versions of TensorRT too. hardware_compatible: runs on every
+    GPU of compute capability 8.0 and later.
+    """
+
+    workspace_gb: float | None = Field(default=None, gt=0)
+    optimisation_level: int | None = Field(default=None, ge=0, le=5)
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+
+
+class Plan(Strict):
+    """One model as an engine.
+
+    model: the SHA-256 of the model's files that it was built from.
+    network: how many of the layers that compute (convolutions, products, attentions) were given to
+    the builder in each type. layers: how many layers the engine has of each type, as its inspector
+    tells; None while nobody looked, which takes a GPU.
+    """
+
+    model: tuple[Sha256, ...]
+    file: File
+    network: dict[str, int]
+    layers: dict[str, int] | None
+
+
+class EngineRecord(Strict):
+    """All models of a bundle, compiled for one GPU, or ahead of time for an architecture.
+
+    version: of TensorRT. gpu: None for an engine that was built without a GPU. batches: the batch
+    sizes it takes, one fixed shape each. plans: of the bundle's models, in their order.
+    parity: as in `Parity`, with the engines in the place of onnxruntime; None while unproved.
+    """
+
+    kind: EngineKind
+    version: str
+    compute_capability: str = Field(pattern=r"^\d+\.\d$")
+    gpu: str | None
+    precision: Precision
+    batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    options: EngineOptions
+    plans: tuple[Plan, ...] = Field(min_length=1)
+    parity: Parity | None
+
+    @property
+    def target(self) -> tuple[str, str, str | None]:
+        """What it is for: a bundle has one record for each kind, architecture and GPU."""
+        return self.kind, self.compute_capability, self.gpu
+
+
 class Built(Strict):
     """When and with what the bundle was built."""
 
@@ -127,6 +181,7 @@ class Manifest(Strict):
     parity: Parity
     built: Built
     masks: MaskDecoder | None = None
+    engines: tuple[EngineRecord, ...] = ()
 
     @model_validator(mode="after")
     def _models_form_a_chain(self) -> Manifest:
@@ -151,11 +206,24 @@ class Manifest(Strict):
         """The precision that all its models share."""
         return self.models[0].precision
 
+    @model_validator(mode="after")
+    def _engines_are_of_its_models(self) -> Manifest:
+        if any(len(record.plans) != len(self.models) for record in self.engines):
+            raise ValueError("an engine does not have one plan for each model")
+        if len({record.target for record in self.engines}) < len(self.engines):
+            raise ValueError("two engines for the same GPU")
+        return self
+
     @property
     def files(self) -> list[File]:
-        """Every file of the bundle but the manifest."""
+        """Every file that the bundle needs on any machine: all but the manifest and engines."""
         models = [*self.models, *([self.masks.model] if self.masks else [])]
         return [file for model in models for file in model.files]
+
+    @property
+    def engine_files(self) -> list[File]:
+        """The files of all engines."""
+        return [plan.file for record in self.engines for plan in record.plans]
 
     @property
     def is_random(self) -> bool:

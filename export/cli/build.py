@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .engine_options import engine_options, engine_request
 from .progress import reporting, require_extra
 from .sources import by_part
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 )
 @click.option("--opset", type=click.IntRange(18, 24), help="ONNX opset (20; transformers 23).")
 @click.option("--frame", type=click.IntRange(32, 4096), metavar="SIDE", help="Frame side, pixels.")
+@engine_options
 @click.option("--force", is_flag=True, help="Replace a bundle that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def build(
@@ -54,11 +56,13 @@ def build(
     frame: int | None,
     force: bool,
     as_json: bool,
+    **engine: Any,
 ) -> None:
     """Build RECIPE (a name or a YAML file; lite by default), verify it, and publish it.
 
     The bundle goes to $GEOAWARE_HOME/bundles, or to the user's cache directory. A bundle whose
-    models do not compute what PyTorch computes is not published.
+    models or engines do not compute what PyTorch computes is not published. Engines are added to a
+    bundle that is there.
     """
     require_extra()
     from .. import recipe_files
@@ -82,6 +86,7 @@ def build(
         frame=frame,
         out=out,
         force=force,
+        engine=engine_request(**engine),
     )
     with reporting() as report:
         bundle, new = run(request, report)

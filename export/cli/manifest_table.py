@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ...runtime.cli.console import print_facts
-from ...runtime.manifest import Manifest, Model, Parity
+from ...runtime.manifest import EngineRecord, Manifest, Model, Parity
 
 
 def print_manifest(manifest: Manifest) -> None:
@@ -31,6 +33,7 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     return [
         *rows,
         ("parity", describe(manifest.parity)),
+        *[_engine(record) for record in manifest.engines],
         ("built", manifest.built.date),
         ("with", versions),
     ]
@@ -44,6 +47,20 @@ def _model(model: Model) -> tuple[str, str]:
         f"{size:.1f} MB, computes in {model.precision} ({shares or 'no products'}), "
         f"stored as {model.stored_as}, opset {model.opset}",
     )
+
+
+def _engine(record: EngineRecord) -> tuple[str, str]:
+    size = sum(plan.file.bytes for plan in record.plans) / 1e6
+    layers = Counter[str]()
+    for plan in record.plans:
+        layers.update(plan.layers or {})
+    facts = [
+        f"for {record.gpu or 'any GPU'} ({record.compute_capability}), {size:.1f} MB",
+        f"{record.precision}, batches of {', '.join(map(str, record.batches))}",
+        *(["layers: " + ", ".join(f"{n} {name}" for name, n in layers.items())] if layers else []),
+        describe(record.parity) if record.parity else "unproved (geoexport prove)",
+    ]
+    return f"{record.kind} {record.version}", "; ".join(facts)
 
 
 def describe(parity: Parity) -> str:

@@ -1,0 +1,78 @@
+"""A GPU whose memory is the host's, for engines: it copies, and records graphs."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+class Memory:
+    def __init__(self, nbytes: int) -> None:
+        self.bytes = np.full(nbytes, 0xFF, np.uint8)
+        self.pointer = self.bytes.ctypes.data
+
+
+class Stream:
+    """Does everything at once; what is enqueued while a graph is recorded is kept for it."""
+
+    handle = 7
+
+    def __init__(self) -> None:
+        self.recording: list[Callable[[], None]] | None = None
+
+    def enqueue(self, work: Callable[[], None]) -> None:
+        if self.recording is None:
+            work()
+        else:
+            self.recording.append(work)
+
+    def synchronize(self) -> None:
+        assert self.recording is None, "waiting cannot be recorded"
+
+
+class MemoryGpu:
+    """As much of `kernels.cuda.gpu.Gpu` as engines need."""
+
+    def __init__(
+        self, name: str = "NVIDIA RTX Test", compute_capability: tuple[int, int] = (8, 9)
+    ) -> None:
+        self.name, self.compute_capability = name, compute_capability
+        self.stream = Stream()
+
+    def allocate(self, nbytes: int) -> Memory:
+        return Memory(nbytes)
+
+    def upload(self, host: np.ndarray, pointer: int) -> None:
+        ctypes.memmove(pointer, host.ctypes.data, host.nbytes)
+
+    def download(self, pointer: int, host: np.ndarray) -> None:
+        ctypes.memmove(host.ctypes.data, pointer, host.nbytes)
+
+
+class RecordedGraph:
+    """`kernels.cuda.graph.CudaGraph` on a `MemoryGpu`."""
+
+    made = 0
+
+    def __init__(self, gpu: MemoryGpu, function: Callable[[], object]) -> None:
+        gpu.stream.recording = []
+        try:
+            function()
+            self._work = gpu.stream.recording
+        finally:
+            gpu.stream.recording = None
+        RecordedGraph.made += 1
+
+    def replay(self) -> None:
+        for each in self._work:
+            each()
+
+
+def array_at(pointer: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """The memory at an address."""
+    nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    buffer = (ctypes.c_byte * nbytes).from_address(pointer)
+    return np.frombuffer(buffer, dtype).reshape(shape)
