@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Iterator
-from ctypes.util import find_library
 from dataclasses import asdict, dataclass
 from importlib.metadata import requires
 from typing import Any
 
+from ..kernels.cuda.describe import describe
 from .bundle import Bundle, home, installed, is_shipped
 from .errors import GeoAwareError, first_line
 from .machine import version_of, versions
@@ -75,19 +75,19 @@ def _devices() -> dict[str, str]:
         cpu, providers = f"onnxruntime cannot be imported: {first_line(error)}", "none"
     else:
         cpu, providers = "ok, by onnxruntime", ", ".join(onnxruntime.get_available_providers())
+    engines = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
     return {
         "cpu": cpu,
-        "cuda": "no engine in this version yet",
-        "tensorrt": "no engine in this version yet",
-        "NVIDIA driver": find_library("cuda") or "not found",
         "onnxruntime providers": providers,
+        **{f"CUDA {part.name}": part.found or part.missing for part in describe()},
+        **{kind: version_of(package) or "not installed" for kind, package in engines.items()},
     }
 
 
 def _extras() -> dict[str, str]:
     return {
         extra: f"missing {', '.join(names)}: {install_command(extra)}" if names else "ok"
-        for extra in ("eval", "export", "embedded")
+        for extra in ("eval", "export", "embedded", "cuda")
         for names in [missing(extra)]
     }
 

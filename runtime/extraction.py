@@ -94,21 +94,29 @@ def _extract(
     result: Extraction,
     done: Callable[[int], None],
 ) -> None:
-    def make(key: Key) -> str | None:
-        try:
-            image = load(missing[key][0])
-        except GeoAwareError as error:
-            return str(error).removeprefix(f"{missing[key][0]}: ")
-        if key.mirrored:
-            image = ImageOps.mirror(image)
-        store.save(key, pipeline.extract(image))
-        return None
+    def make(keys: Sequence[Key]) -> dict[Key, str]:
+        """Store the features of some images; what is wrong with those that cannot be read."""
+        pictures, problems = {}, {}
+        for key in keys:
+            try:
+                picture = load(missing[key][0])
+            except GeoAwareError as error:
+                problems[key] = str(error).removeprefix(f"{missing[key][0]}: ")
+            else:
+                pictures[key] = ImageOps.mirror(picture) if key.mirrored else picture
+        made = pipeline.extract_batch([*pictures.values()])
+        for key, features in zip(pictures, made, strict=True):
+            store.save(key, features)
+        return problems
 
-    for key, problem in in_threads(make, sorted(missing, key=lambda key: key.digest), workers):
-        paths = missing[key]
-        if problem is None:
-            result.extracted += 1
-            result.keys |= dict.fromkeys(paths, key)
-        else:
-            result.failed |= dict.fromkeys(paths, problem)
-        done(len(paths))
+    keys = sorted(missing, key=lambda key: key.digest)
+    parts = [tuple(keys[i : i + pipeline.batch]) for i in range(0, len(keys), pipeline.batch)]
+    for part, problems in in_threads(make, parts, workers):
+        for key in part:
+            paths = missing[key]
+            if key in problems:
+                result.failed |= dict.fromkeys(paths, problems[key])
+            else:
+                result.extracted += 1
+                result.keys |= dict.fromkeys(paths, key)
+            done(len(paths))

@@ -111,8 +111,11 @@ class Grid:
 
         Cells may lie on the frame's padding: their points are moved to the image's border.
         """
-        points = self.frame.to_image((np.asarray(cells, np.float64) + 0.5) * self._stride())
-        return points.clip(0, (self.frame.width, self.frame.height))
+        return self.places(cells).clip(0, (self.frame.width, self.frame.height))
+
+    def places(self, cells: NDArray[np.floating] | NDArray[np.intp]) -> Points:
+        """As `points`, but cells on the padding keep their places beyond the image's border."""
+        return self.frame.to_image((np.asarray(cells, np.float64) + 0.5) * self._stride())
 
     def numbers(self, cells: NDArray[np.intp]) -> NDArray[np.intp]:
         """Row-major numbers (K,) of cells (x, y) (K, 2)."""

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..kernels import Found, SoftArgmax, ensemble_blocks, locate, similarity_blocks
+from .device_features import DeviceFeatureMap
+from .device_matching import match_on_device
 from .errors import GeoAwareError, InputError
 from .features import Features
 from .geometry import Frame, Grid, Points, mirrored
@@ -112,8 +114,12 @@ class Matcher:
         return _Side(listed, Grid(frame, smallest.rows, smallest.columns))
 
     def _match(self, source: _Side, target: _Side, asked: Points) -> Matches:
-        [found] = self._locate(source, target, asked, [self.matching.soft_argmax()])
-        peaks = target.grid.points(target.grid.numbered(found.peaks))
+        soft = self.matching.soft_argmax()
+        match (*source.maps, *target.maps):
+            case (DeviceFeatureMap() as a, DeviceFeatureMap() as b):
+                return match_on_device(a, b, asked, soft)
+        [found] = self._locate(source, target, asked, [soft])
+        peaks = target.grid.places(target.grid.numbered(found.peaks))
         [back] = self._locate(target, source, peaks, [None])
         mutual = back.peaks == source.grid.numbers(source.grid.cells(asked))
         return Matches(asked, target.grid.points(found.cells), found.similarity, mutual)

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import bilinear, neighbours
+from .device_features import DeviceFeatureMap
+from .device_matching import distance_on_device
 from .features import Features
 from .geometry import Frame, Grid
 
@@ -66,13 +68,17 @@ def instance_distance(source: Features, target: Features, masks: tuple[Mask, Mas
 
     Raises ValueError where descriptors are not finite.
     """
-    if masks is None:
+    sides = source, target
+    cells = None
+    if masks is not None:
+        cells = [_on_grid(m, each.grid.frame) for m, each in zip(masks, sides, strict=True)]
+    match sides:
+        case (DeviceFeatureMap() as a, DeviceFeatureMap() as b):
+            return distance_on_device(a, b, cells)
+    if cells is None:
         found = neighbours(_flat(source.descriptors), _flat(target.descriptors))
         return float(found.distance[found.mutual].mean())
-    inside = [
-        _upsampled(each)[_on_grid(mask, each.grid.frame)]
-        for each, mask in zip((source, target), masks, strict=True)
-    ]
+    inside = [_upsampled(each)[kept] for each, kept in zip(sides, cells, strict=True)]
     if not len(inside[0]) or not len(inside[1]):
         return float("inf")
     return float(neighbours(*inside).distance.mean())

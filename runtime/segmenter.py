@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .bundle import Bundle
-from .engines import Device, choose_device, open_engine
+from .engines import Device, open_engine
+from .engines.choice import choose
 from .errors import InputError
 from .geometry import Frame, Points
 from .images import ImageSource, bilinear, load, to_frame
@@ -55,7 +56,7 @@ class Segmenter:
     """
 
     def __init__(self, bundle: Bundle, device: Device = "cpu", threads: int | None = None) -> None:
-        """Load the bundle's models.
+        """Load the bundle's models. What answers prompts is small, and always runs on the CPU.
 
         threads: CPU threads that one run may use; None for all cores.
 
@@ -64,7 +65,8 @@ class Segmenter:
         """
         decoder = mask_decoder(bundle)
         self.bundle = bundle.verified()
-        self.device = choose_device(device)
+        choice = choose(device, bundle)
+        self.device = choice.device
         encoder = next(
             model
             for model in bundle.manifest.models
@@ -72,10 +74,8 @@ class Segmenter:
         )
         self._spec = bundle.manifest.recipe.frame
         self._side = int(encoder.inputs[0].shape[-1])
-        self._encoder, self._decoder = (
-            open_engine(bundle.path, model, self.device, threads)
-            for model in (encoder, decoder.model)
-        )
+        self._encoder = open_engine(bundle.path, encoder, choice.device, threads, choice.record)
+        self._decoder = open_engine(bundle.path, decoder.model, "cpu", threads)
 
     @classmethod
     def load(cls, name: str | PathLike[str], device: Device = "cpu") -> Segmenter:

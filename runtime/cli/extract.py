@@ -57,7 +57,8 @@ def extract(
     from ..store import FeatureStore, store_root
     from .watch import Bars
 
-    opened, chosen = Bundle.open(bundle), chosen_device(device)
+    opened = Bundle.open(bundle)
+    chosen = chosen_device(device, [opened])
     if images in DATASET_NAMES:
         paths = _of_dataset(images, root, split, setting)
     elif root or split or setting:

@@ -67,6 +67,7 @@ def inputs_of(
     take = options.pop
     names = take("bundles")
     weights = _weights(take("weights"), len(names) or 1)
+    bundles = opened_bundles(names)
     selection = Selection(
         tuple(name.strip() for name in take("categories").split(",") if name.strip()),
         take("limit"),
@@ -79,10 +80,10 @@ def inputs_of(
         split=split,
         setting=take("setting") or DATASETS[dataset].usual_setting,
         selection=selection,
-        bundles=opened_bundles(names),
+        bundles=bundles,
         store=store_root(take("store")),
         stored_as="int8" if take("int8") else "float16",
-        device=chosen_device(take("device")),
+        device=chosen_device(take("device"), bundles),
         workers=take("workers") or default_workers(),
         strict=take("strict"),
     )

@@ -63,7 +63,7 @@ def mask(
         raise click.UsageError("a mask needs --box, or a --point on the object")
     picture = load(image)
     [opened] = opened_bundles([bundle])
-    segmenter = Segmenter(opened, chosen_device(device))
+    segmenter = Segmenter(opened, chosen_device(device, [opened]))
     started = time.perf_counter()
     embedding = segmenter.embed(picture)
     encoded = time.perf_counter()

@@ -20,9 +20,11 @@ bundle_option = click.option(
 )
 device_option = click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+    "--engine",
+    type=click.Choice(["auto", "cpu", "cuda", "onnxruntime-tensorrt", "tensorrt", "tensorrt-rtx"]),
     default="auto",
     show_default=True,
+    help="What runs the models.",
 )
 
 
@@ -31,14 +33,22 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
     return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
 
 
-def chosen_device(device: Device) -> Device:
-    """The device to run on, said on stderr where `auto` chose it."""
-    from ..engines import choose_device
+def chosen_device(device: Device, bundles: Sequence[Bundle]) -> Device:
+    """The device that these bundles run on, said on stderr where `auto` chose it.
 
-    chosen = choose_device(device)
+    It stays `auto` where that chooses differently for each. Raises GeoAwareError where a bundle
+    cannot run on the device asked for.
+    """
+    from ..engines.choice import choose
+
+    choices = [choose(device, bundle) for bundle in bundles]
     if device == "auto":
-        click.echo(f"device: {chosen} (chosen by auto)", err=True)
-    return chosen
+        for bundle, choice in zip(bundles, choices, strict=True):
+            of = f" for {bundle.manifest.name}" if len(bundles) > 1 else ""
+            reasons = "".join(f"; {reason}" for reason in choice.passed_over)
+            click.echo(f"device: {choice.device}{of} (chosen by auto{reasons})", err=True)
+    chosen = {choice.device for choice in choices}
+    return chosen.pop() if len(chosen) == 1 else device
 
 
 def opened_bundles(names: Sequence[str]) -> tuple[Bundle, ...]:
@@ -62,4 +72,4 @@ def load_pipeline(bundle: Bundle, device: Device) -> Pipeline:
     from ..pipeline import Pipeline
 
     _warn_of_random_weights(bundle)
-    return Pipeline(bundle, chosen_device(device))
+    return Pipeline(bundle, chosen_device(device, [bundle]))

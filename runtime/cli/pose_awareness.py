@@ -71,7 +71,8 @@ def pose_awareness(
         others += more
     queries, left_out = _asked(views, sets)
     _say_skipped(sorted({*others, *left_out}))
-    folder, root, chosen = Path(masks) if masks else None, store_root(store), chosen_device(device)
+    folder, root = Path(masks) if masks else None, store_root(store)
+    chosen = chosen_device(device, opened)
     count = workers or default_workers()
     results = [analyse(each, queries, sets, root, folder, chosen, count, Bars()) for each in opened]
     if to_stdout:

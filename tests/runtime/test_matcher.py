@@ -86,6 +86,17 @@ def test_several_settings_at_once_are_those_one_at_a_time():
     assert (similarity == one.similarity).all()
 
 
+def test_the_way_back_from_a_cell_on_the_padding_starts_there():
+    source, target = (features(seed, 8, mode="letterbox") for seed in (0, 1))
+    asked = np.array([[110.0, 30.0]])
+    [[x, y]] = source.grid.cells(asked)
+    target.descriptors[0, 3] = source.descriptors[y, x]  # the image covers rows 2 to 5
+    found = Matcher(ARGMAX).match(source, target, asked)
+    np.testing.assert_allclose(found.similarity, 1, atol=1e-6)
+    assert found.mutual.all()
+    assert (found.target[:, 1] == 0).all()
+
+
 def test_a_mirrored_target_takes_the_mirrored_source(lite: Pipeline, cat: Path):
     image = Image.open(cat)
     source, mirrored = lite.extract(image), lite.extract(ImageOps.mirror(image))

@@ -113,10 +113,12 @@ def test_threads_may_share_a_pipeline(lite: Pipeline, cat: Path):
     assert all(np.array_equal(each, truth) for each in found)
 
 
-def test_devices_without_an_engine_are_refused(lite: Pipeline):
-    for device in ("cuda", "tensorrt", "gpu"):
-        with pytest.raises(GeoAwareError, match="no engine in this version"):
+def test_a_gpu_that_is_not_there_is_refused_and_auto_takes_the_cpu(lite: Pipeline, no_gpu: None):
+    for device in ("cuda", "onnxruntime-tensorrt", "tensorrt", "tensorrt-rtx"):
+        with pytest.raises(GeoAwareError, match="no NVIDIA driver"):
             Pipeline(lite.bundle, device)
+    with pytest.raises(GeoAwareError, match="no device 'gpu'"):
+        Pipeline(lite.bundle, "gpu")
     assert Pipeline(lite.bundle, "auto").device == "cpu"
 
 

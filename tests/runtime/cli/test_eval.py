@@ -340,7 +340,7 @@ def test_bundles_of_different_frames_are_refused_before_any_work(root: Path, tmp
         (["spair", "--window", "4"], "window 4 must be odd"),
         (["pf-willow", "--geo-aware"], "no table of look-alike keypoints"),
         (["pf-willow", "--pose-alignment", "mutual"], "no table of which keypoints"),
-        (["spair", "--device", "cuda"], "no engine in this version"),
+        (["spair", "--device", "gpu"], "'gpu' is not one of"),
         (["spair", "--root", "/nowhere"], "/nowhere: no such folder"),
     ],
 )
