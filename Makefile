@@ -4,7 +4,7 @@ PIP = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO = .venv/demo/bin
 TEST = .venv/test/bin
 
-.PHONY: help demo test slow lint types lite bench eval-willow clean installed
+.PHONY: help demo test slow lint types lite bench eval-willow gpu-check clean installed
 
 help: ## list these targets
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,12 @@ bench: installed ## accuracy and speed of lite, into benchmarks/results
 
 eval-willow: installed ## all of PF-Willow with lite: the committed numbers again?
 	$(TEST)/python -m benchmarks.eval_willow
+
+gpu-check: ## the GPU path tested and timed on this GPU with $(PYTHON), into benchmarks/results
+	@mkdir -p .venv/checkout/geoaware
+	@ln -sfn $(CURDIR)/kernels $(CURDIR)/runtime $(CURDIR)/export $(CURDIR)/train $(CURDIR)/examples .venv/checkout/geoaware/
+	@export GEOAWARE_HOME=$${GEOAWARE_HOME:-$(CURDIR)/.venv/checkout/home}; \
+	PYTHONPATH=$(CURDIR)/.venv/checkout:$(PYTHONPATH) $(PYTHON) -m benchmarks.gpu
 
 clean: ## remove environments and caches
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
