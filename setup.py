@@ -32,8 +32,10 @@ EXTRAS = {
     # georun eval, tune and report: .mat annotations, plots, web pages
     "eval": ["Jinja2>=3.1", "matplotlib>=3.8", "scipy>=1.11"],
     # launching kernels, running engines, training, the web demo
-    "cuda": ["cuda-core>=1.0"],
+    "cuda": ["cuda-bindings>=13.0", "nvidia-cuda-nvrtc>=13.0"],
+    "pycuda": ["pycuda>=2025.1"],
     "tensorrt": ["tensorrt>=10.0"],
+    "tensorrt-rtx": ["tensorrt-rtx>=1.4"],
     "train": ["torch>=2.9"],
     "demo": ["gradio>=5.0"],
 }
@@ -48,6 +50,15 @@ EXTRAS["dev"] = [
     "openvino>=2025.0",  # a rival in the benchmarks
     "pytest>=8.0",
     "ruff>=0.9",
+    *[
+        f"{requirement}; sys_platform == 'linux'"
+        for requirement in (
+            *EXTRAS["cuda"],
+            *EXTRAS["tensorrt-rtx"],  # parses and builds engines without a GPU
+            "nvidia-cuda-nvcc>=13.0",  # the kernels, compiled for every architecture
+            "nvidia-cuda-nvdisasm>=13.0",
+        )
+    ],
 ]
 
 setup(
@@ -63,6 +74,8 @@ setup(
     package_dir={f"geoaware.{floor}": floor for floor in FLOORS},
     package_data={
         **{f"geoaware.{floor}": ["py.typed"] for floor in FLOORS},
+        "geoaware.kernels": ["py.typed", "include/*.cuh"],
+        "geoaware.kernels.cuda": ["*.cu"],
         "geoaware.runtime": ["py.typed", "bundles/*/*.json", "bundles/*/*.onnx"],
         "geoaware.runtime.datasets": ["*.json"],
         "geoaware.runtime.evaluation.report": ["*.j2"],
