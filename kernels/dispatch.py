@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+
 from .cuda.arrays import DeviceArray
 
 DLPACK_CUDA = {2, 13}  # kDLCUDA, kDLCUDAManaged
@@ -35,6 +37,22 @@ def on_device(**arrays: object) -> bool:
     return any(places.values())
 
 
+def check_host(**arrays: tuple[Any, int]) -> None:
+    """Raise where an array is not numpy's, lacks a dimension, or has other channels than the first.
+
+    arrays: each with the number of its dimensions, the last being the channels.
+    """
+    channels = None
+    for name, (array, dimensions) in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{name} is a {type(array).__name__}; give numpy or GPU arrays")
+        if array.ndim != dimensions:
+            raise ValueError(f"{name} has shape {array.shape}; {dimensions} dimensions are taken")
+        if channels not in (None, array.shape[-1]):
+            raise ValueError(f"{name} has {array.shape[-1]} channels and the first {channels}")
+        channels = array.shape[-1]
+
+
 def device_arrays(*arrays: OnDevice) -> list[DeviceArray]:
     """The same memory as DeviceArrays, on the device of those that are ones already.
 
@@ -49,7 +67,9 @@ def device_arrays(*arrays: OnDevice) -> list[DeviceArray]:
 
 
 def _is_on_device(array: object) -> bool:
-    if isinstance(array, DeviceArray) or hasattr(array, "__cuda_array_interface__"):
+    if isinstance(array, DeviceArray):
         return True
     place = getattr(array, "__dlpack_device__", None)
-    return place is not None and place()[0] in DLPACK_CUDA
+    if place is not None:
+        return place()[0] in DLPACK_CUDA
+    return hasattr(array, "__cuda_array_interface__")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from .dispatch import OnDevice, device_arrays, on_device
+from .dispatch import OnDevice, check_host, device_arrays, on_device
 from .similarity import Float32, similarity_blocks
 from .softargmax import SoftArgmax, expected_cells
 
@@ -50,6 +50,7 @@ def match(queries: Any, target: Any, soft: SoftArgmax | None = None) -> Found | 
 
         [queries, target] = device_arrays(queries, target)
         return matching.match(queries, target, soft)
+    check_host(queries=(queries, 2), target=(target, 3))
     similarity = similarity_blocks(queries, target)
     [found] = locate(similarity, len(queries), target.shape[1], [soft])
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from .dispatch import OnDevice, device_arrays, on_device
+from .dispatch import OnDevice, check_host, device_arrays, on_device
 from .similarity import Float32, blocks, products
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Neighbours:
     """The nearest of M descriptors b for each of N descriptors a, and the other way round.
 
     forward: (N,) index into b. distance: (N,) float32, Euclidean, from a to its nearest b.
-    backward: (M,) index into a. Among equals the smaller index wins.
+    backward: (M,) index into a, -1 where a is empty. Among equals the smaller index wins.
     """
 
     forward: NDArray[np.intp]
@@ -52,10 +52,11 @@ def neighbours(a: Any, b: Any) -> Neighbours | NeighboursOnDevice:
 
         [a, b] = device_arrays(a, b)
         return cuda.neighbours(a, b)
+    check_host(a=(a, 2), b=(b, 2))
     square_a, square_b = (np.einsum("nc,nc->n", each, each) for each in (a, b))
     forward = np.empty(len(a), np.intp)
     distance = np.empty(len(a), np.float32)
-    backward = np.zeros(len(b), np.intp)
+    backward = np.full(len(b), -1, np.intp)
     closest = np.full(len(b), np.inf, np.float32)
     for part in blocks(len(a), len(b)):
         squared = square_a[part, None] + square_b - 2 * products(a[part], b)

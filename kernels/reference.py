@@ -195,11 +195,10 @@ def sample(
     Cell centres are whole numbers; places beyond the border get the border's. `nearest` rounds
     halves up, `bilinear` mixes the descriptors as they are.
     """
-    places = np.asarray(cells, np.float64)
-    if how == "nearest":
-        places = np.floor(places + 0.5)
     last = np.array([features.shape[1] - 1, features.shape[0] - 1])
-    places = places.clip(0, last)
+    places = np.asarray(cells, np.float64).clip(0, last)
+    if how == "nearest":
+        places = np.where(places % 1 < 0.5, np.floor(places), np.ceil(places))
     low = np.floor(places).astype(np.intp)
     share = places - low
     mixed = np.zeros((len(places), features.shape[2]))

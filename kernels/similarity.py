@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from .dispatch import OnDevice, device_arrays, on_device
+from .dispatch import OnDevice, check_host, device_arrays, on_device
 
 if TYPE_CHECKING:
     from .cuda.arrays import DeviceArray
@@ -71,11 +71,12 @@ def sample(features: Any, cells: Any, how: How = "nearest") -> Float32 | DeviceA
     if np.isnan(cells).any():
         raise ValueError("a place is NaN")
     last = np.array([features.shape[1] - 1, features.shape[0] - 1])
-    places = np.floor(cells + np.float32(0.5)) if how == "nearest" else np.asarray(cells)
-    places = places.clip(0, last).astype(np.float32)
-    left, top = np.floor(places).astype(np.intp).T
+    inside = np.asarray(cells).clip(0, last)
     if how == "nearest":
-        return unit(features[top, left])
+        x, y = _halves_up(inside).astype(np.intp).T
+        return unit(features[y, x])
+    places = inside.astype(np.float32)
+    left, top = np.floor(places).astype(np.intp).T
     right, bottom = np.minimum([left + 1, top + 1], last[:, None])
     x, y = (places - np.stack([left, top], axis=1).astype(np.float32)).T[:, :, None]
     upper = (1 - x) * features[top, left] + x * features[top, right]
@@ -105,6 +106,7 @@ def nearest(queries: Any, target: Any, count: int = 1) -> tuple[Any, Any]:
 
         [queries, target] = device_arrays(queries, target)
         return there.nearest(queries, target, count)
+    check_host(queries=(queries, 2), target=(target, 2))
     if not 1 <= count <= len(target):
         raise ValueError(f"count {count} must lie between 1 and the {len(target)} target rows")
     indices = np.empty((len(queries), count), np.intp)
@@ -168,6 +170,13 @@ def one_thread() -> Iterator[None]:
             _holders -= 1
             if _holders == 0:
                 _limit.restore_original_limits()
+
+
+def _halves_up(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The nearest whole numbers. Adding 1/2 first would round what is just below a half up, too."""
+    low = np.floor(values)
+    whole: NDArray[np.floating] = low + (values - low >= 0.5)
+    return whole
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from .dispatch import OnDevice, device_arrays, on_device
+from .dispatch import OnDevice, check_host, device_arrays, on_device
 from .similarity import Float32, similarity_blocks, unit
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ def window_softargmax(
         [queries, target] = device_arrays(queries, target)
         queries, target = descriptors.unit(queries), descriptors.unit(target)
         return matching.match(queries, target, setting).cells
+    check_host(queries=(queries, 2), target=(target, 3))
     queries, target = unit(queries), unit(target)
     cells = np.empty((len(queries), 2), np.float32)
     for part, similarity in similarity_blocks(queries, target):

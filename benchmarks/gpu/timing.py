@@ -121,7 +121,7 @@ class _Graph:
 
     def timed_replay(self, device: Device) -> Callable[[], float]:
         """Enqueue a replay; its microseconds can be asked for after the stream's end."""
-        start, end = device.new_event(), device.new_event()
+        start, end = device.new_event(timed=True), device.new_event(timed=True)
         start.record(device.stream)
         self.replay()
         end.record(device.stream)

@@ -27,7 +27,7 @@ class _Stream:
 
     def __del__(self) -> None:
         with suppress(CudaError, AttributeError):  # the driver may be gone, or it was never made
-            self._context.call("cuStreamDestroy_v2", self.handle)
+            self._context.destroy("cuStreamDestroy_v2", self.handle)
 
 
 class BindingsLauncher:

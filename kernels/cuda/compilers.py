@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
@@ -54,7 +57,7 @@ class Nvrtc:
 
         self._nvrtc = nvrtc
         _, major, minor = nvrtc.nvrtcVersion()
-        self.title = f"NVRTC {major}.{minor}"
+        self.title = f"NVRTC {_with_patch(f'{major}.{minor}')}"
 
     def cubin(self, source: Path, architecture: str) -> bytes:
         """Compile a .cu file."""
@@ -87,8 +90,10 @@ class Nvcc:
             )
         except (OSError, subprocess.CalledProcessError) as error:
             raise CudaError(f"{program} does not run: {error}; install the CUDA toolkit") from None
-        release = said.stdout.rpartition("release ")[2].splitlines()[0]
-        self.title = f"nvcc {release.rpartition('V')[2]}"
+        found = re.search(r"V(\d[\d.]*)", said.stdout)
+        if not found:
+            raise CudaError(f"{program} does not tell its version: install the CUDA toolkit")
+        self.title = f"nvcc {found[1]}"
 
     def cubin(self, source: Path, architecture: str) -> bytes:
         """Compile a .cu file."""
@@ -108,6 +113,16 @@ def _nvrtc() -> Nvrtc | None:
         return Nvrtc()
     except (ImportError, RuntimeError):  # no cuda-bindings, or no library of NVRTC beside it
         return None
+
+
+def _with_patch(release: str) -> str:
+    """The version of NVRTC's wheel where that is what was loaded: NVRTC tells no patch itself."""
+    major = release.partition(".")[0]
+    for wheel in ("nvidia-cuda-nvrtc", f"nvidia-cuda-nvrtc-cu{major}"):
+        with suppress(PackageNotFoundError):
+            if (found := version(wheel)).startswith(f"{release}."):
+                return found
+    return release
 
 
 def _nvcc() -> str | None:

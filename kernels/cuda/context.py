@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from functools import cached_property
-from threading import local
 from typing import Any
 
 from . import libcuda
@@ -18,7 +17,6 @@ class Context:
     def __init__(self, ordinal: int) -> None:
         self.ordinal = ordinal
         self._device = libcuda.integer("cuDeviceGet", ordinal)
-        self._thread = local()
 
     @cached_property
     def _handle(self) -> int:
@@ -47,10 +45,12 @@ class Context:
         return self._attribute(_SHARED_OPT_IN)
 
     def enter(self) -> None:
-        """Make it this thread's current context."""
-        if not getattr(self._thread, "entered", False):
-            libcuda.call("cuCtxSetCurrent", self._handle)
-            self._thread.entered = True
+        """Make it this thread's current context, and leave it so.
+
+        Each call of the driver begins so: other libraries change the current context too, as
+        `torch.cuda.set_device` does.
+        """
+        libcuda.call("cuCtxSetCurrent", self._handle)
 
     def call(self, name: str, *arguments: Any) -> None:
         """Call a function of the driver in this context."""
@@ -61,6 +61,17 @@ class Context:
         """The handle or address that a function of the driver makes in this context."""
         self.enter()
         return libcuda.handle(name, *arguments)
+
+    def destroy(self, name: str, made: int) -> None:
+        """Call the function of the driver that destroys what was made in this context.
+
+        Python may do so at any moment, in any thread: its current context stays what it is.
+        """
+        libcuda.call("cuCtxPushCurrent_v2", self._handle)
+        try:
+            libcuda.call(name, made)
+        finally:
+            libcuda.call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
 
     def _attribute(self, number: int) -> int:
         return libcuda.integer("cuDeviceGetAttribute", number, self._device)

@@ -67,5 +67,6 @@ def _write(path: Path, code: bytes) -> None:
             file.write(hashlib.sha256(code).digest() + code)
         Path(name).replace(path)
     except BaseException:
-        Path(name).unlink()
+        with suppress(OSError):  # what came first is told, were it an interrupt
+            Path(name).unlink()
         raise

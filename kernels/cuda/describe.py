@@ -42,6 +42,8 @@ def _part(name: str, find: Callable[[], str]) -> Part:
         return Part(name, find())
     except CudaError as error:
         return Part(name, None, str(error))
+    except Exception as error:  # a part that is broken, which others may do without
+        return Part(name, None, repr(error))
 
 
 def _driver() -> str:

@@ -95,7 +95,8 @@ def _sampled(
 def inverse_norms(rows: DeviceArray) -> DeviceArray:
     """1 / |row| for rows (N, C), float32 or float16: (N,) float32.
 
-    0 for a zero row, NaN for one that is not finite. Raises ValueError for other shapes or dtypes.
+    0 for a zero row and one shorter than 2.9e-39, whose inverse float32 does not hold; NaN for one
+    that is not finite. Raises ValueError for other shapes or dtypes.
     """
     return _measured(rows, 0)
 

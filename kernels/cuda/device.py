@@ -40,7 +40,7 @@ class Event(Protocol):
         """Wait for it. Raises CudaError where something before it failed."""
 
     def milliseconds_since(self, earlier: Event) -> float:
-        """The time between two recorded moments, after both have come."""
+        """The time between two recorded moments of timed events, after both have come."""
 
 
 class Stream(Protocol):
@@ -126,8 +126,8 @@ class Device(Protocol):
     def new_stream(self) -> Stream:
         """Another stream, which waits for nothing it is not told to wait for."""
 
-    def new_event(self) -> Event:
-        """An event that can be timed."""
+    def new_event(self, timed: bool = False) -> Event:
+        """An event. Only timed ones know the time between them; others cost less."""
 
     def external_stream(self, handle: int) -> Stream:
         """Another library's stream, by its CUstream; 1 is the legacy default stream."""

@@ -7,16 +7,17 @@ give to who asks for no version. https://dmlc.github.io/dlpack/latest/c_api.html
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from ctypes import POINTER, c_int32, c_int64, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 VERSION = (1, 0)
 _READ_ONLY = 1
-_KINDS = {"i": 0, "u": 1, "f": 2, "c": 5, "b": 6}  # DLDataTypeCode by numpy's kind
+_LETTERS = {0: "i", 1: "u", 2: "f", 5: "c", 6: "b"}  # numpy's by DLDataTypeCode
 
 
 class _Tensor(ctypes.Structure):
@@ -51,9 +52,8 @@ class _ManagedVersioned(ctypes.Structure):
     name = b"dltensor_versioned"
 
 
-_KIND = type[_Managed] | type[_ManagedVersioned]
+_USED = {kind.name: b"used_" + kind.name for kind in (_Managed, _ManagedVersioned)}
 _Deleter = ctypes.CFUNCTYPE(None, c_void_p)
-_Destructor = ctypes.PYFUNCTYPE(None, c_void_p)
 
 _python = ctypes.pythonapi
 _is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, c_void_p, ctypes.c_char_p)(
@@ -65,12 +65,6 @@ _get_pointer = ctypes.PYFUNCTYPE(c_void_p, c_void_p, ctypes.c_char_p)(
 _set_name = ctypes.PYFUNCTYPE(ctypes.c_int, c_void_p, ctypes.c_char_p)(
     ("PyCapsule_SetName", _python)
 )
-_new_capsule = ctypes.PYFUNCTYPE(ctypes.py_object, c_void_p, ctypes.c_char_p, _Destructor)(
-    ("PyCapsule_New", _python)
-)
-
-# What was handed out and not given back: address of the structure → it, and what it needs.
-_handed_out: dict[int, tuple[object, ...]] = {}
 
 
 @dataclass(frozen=True)
@@ -96,24 +90,37 @@ class _Owner:
             _Deleter(self._managed.deleter)(ctypes.addressof(self._managed))
 
 
+class _View:
+    """An array as numpy sees it: numpy reads none of its memory, so it may be a GPU's."""
+
+    def __init__(
+        self,
+        pointer: int,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        owner: object,
+        readonly: bool,
+    ) -> None:
+        self.owner = owner
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": shape,
+            "typestr": dtype.str,
+            "data": (pointer, readonly),
+        }
+
+
 def take(capsule: object) -> Handed:
     """The array of a capsule, which is used up by this.
 
     Raises TypeError where it is no unused capsule or numpy has no such type (bfloat16).
     """
-    address = id(capsule)
-    kind: _KIND
-    for kind in (_ManagedVersioned, _Managed):
-        if _is_valid(address, kind.name):
-            break
-    else:
-        raise TypeError(f"{capsule!r} is no unused DLPack capsule")
-    managed = kind.from_address(_get_pointer(address, kind.name))
+    managed = _managed(capsule)
     if isinstance(managed, _ManagedVersioned) and managed.major != VERSION[0]:
         raise TypeError(f"DLPack {managed.major}.{managed.minor}: this version reads 0 and 1")
     tensor = managed.tensor
     dtype = _dtype(tensor)
-    _set_name(address, _USED[kind.name])
+    _set_name(id(capsule), _USED[managed.name])
     flags = managed.flags if isinstance(managed, _ManagedVersioned) else 0
     return Handed(
         (tensor.data or 0) + tensor.byte_offset,
@@ -137,54 +144,40 @@ def give(
 ) -> object:
     """A capsule of a C-contiguous array; who takes it keeps `owner` alive.
 
-    Raises BufferError where DLPack cannot say what the array is.
+    numpy makes it, and then only the device is changed: a capsule may be dropped while an exception
+    is on its way or Python ends, which only a deleter in C survives. Before 2.1 numpy makes none
+    with a version, whatever is asked.
+
+    Raises BufferError where DLPack cannot say what the array is: of a type it has not, or read-only
+    without a version.
     """
-    if dtype.kind not in _KINDS:
-        raise BufferError(f"DLPack has no type {dtype}")
-    if readonly and not versioned:
-        raise BufferError("a read-only array needs DLPack 1.0: ask with max_version=(1, 0)")
-    kind: _KIND = _ManagedVersioned if versioned else _Managed
-    managed = kind()
-    lengths = (c_int64 * len(shape))(*shape)
-    strides = (c_int64 * len(shape))(*[prod(shape[i + 1 :]) for i in range(len(shape))])
-    managed.tensor = _Tensor(
-        pointer, *device, len(shape), _KINDS[dtype.kind], 8 * dtype.itemsize, 1, lengths, strides, 0
-    )
-    managed.deleter = ctypes.cast(_give_back, c_void_p)
-    if isinstance(managed, _ManagedVersioned):
-        managed.major, managed.minor = VERSION
-        managed.flags = _READ_ONLY * readonly
-    address = ctypes.addressof(managed)
-    _handed_out[address] = (managed, lengths, strides, owner)
-    return _new_capsule(address, kind.name, _destroy)
+    view = np.asarray(_View(pointer, shape, dtype, owner, readonly))
+    capsule = _exported(view, versioned)
+    tensor = _managed(capsule).tensor
+    tensor.device_type, tensor.device_id = device
+    return capsule
+
+
+def _exported(array: NDArray[Any], versioned: bool) -> object:
+    if versioned:
+        with suppress(TypeError):  # numpy before 2.1
+            return array.__dlpack__(max_version=VERSION)
+    return array.__dlpack__()
+
+
+def _managed(capsule: object) -> _Managed | _ManagedVersioned:
+    kind: type[_Managed] | type[_ManagedVersioned]
+    for kind in (_ManagedVersioned, _Managed):
+        if _is_valid(id(capsule), kind.name):
+            return kind.from_address(_get_pointer(id(capsule), kind.name))
+    raise TypeError(f"{capsule!r} is no unused DLPack capsule")
 
 
 def _dtype(tensor: _Tensor) -> np.dtype[Any]:
-    letters = {code: letter for letter, code in _KINDS.items()}
-    letter = letters.get(tensor.code)
+    letter = _LETTERS.get(tensor.code)
     if letter is None or tensor.lanes != 1 or tensor.bits % 8:
         raise TypeError(
             f"numpy has no type for DLPack's code {tensor.code} with {tensor.bits} bits and "
             f"{tensor.lanes} lanes (bfloat16 is code 4): convert the array to float32 or float16"
         )
     return np.dtype(f"{letter}{tensor.bits // 8}")
-
-
-_USED = {kind.name: b"used_" + kind.name for kind in (_Managed, _ManagedVersioned)}
-
-
-def _forget(address: int, handed_out: dict[int, tuple[object, ...]] = _handed_out) -> None:
-    handed_out.pop(address, None)
-
-
-def _forget_unused(capsule: int) -> None:
-    for kind in (_Managed, _ManagedVersioned):
-        if _is_valid(capsule, kind.name):  # nobody took it
-            _forget(_get_pointer(capsule, kind.name))
-
-
-_give_back, _destroy = _Deleter(_forget), _Destructor(_forget_unused)
-
-# Arrays may be given back while the interpreter ends and modules lose their names.
-for _callback in (_give_back, _destroy):
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(_callback))

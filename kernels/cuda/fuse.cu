@@ -2,30 +2,30 @@
 #include "fuse.cuh"
 
 extern "C" __global__ void __launch_bounds__(FUSE_THREADS)
-add_squares_first_f32(const float* map, int height, int width, int channels, int rows, int columns,
+sum_squares_first_f32(const float* map, int height, int width, int channels, int rows, int columns,
                       float weight, int first_chunk, float* squares) {
-  add_squares<float, true>({map, height, width, channels}, {rows, columns}, weight, first_chunk,
+  sum_squares<float, true>({map, height, width, channels}, {rows, columns}, weight, first_chunk,
                            squares);
 }
 
 extern "C" __global__ void __launch_bounds__(FUSE_THREADS)
-add_squares_first_f16(const half16* map, int height, int width, int channels, int rows, int columns,
+sum_squares_first_f16(const half16* map, int height, int width, int channels, int rows, int columns,
                       float weight, int first_chunk, float* squares) {
-  add_squares<half16, true>({map, height, width, channels}, {rows, columns}, weight, first_chunk,
+  sum_squares<half16, true>({map, height, width, channels}, {rows, columns}, weight, first_chunk,
                             squares);
 }
 
 extern "C" __global__ void __launch_bounds__(FUSE_THREADS)
-add_squares_last_f32(const float* map, int height, int width, int channels, int rows, int columns,
+sum_squares_last_f32(const float* map, int height, int width, int channels, int rows, int columns,
                      float weight, int first_chunk, float* squares) {
-  add_squares<float, false>({map, height, width, channels}, {rows, columns}, weight, first_chunk,
+  sum_squares<float, false>({map, height, width, channels}, {rows, columns}, weight, first_chunk,
                             squares);
 }
 
 extern "C" __global__ void __launch_bounds__(FUSE_THREADS)
-add_squares_last_f16(const half16* map, int height, int width, int channels, int rows, int columns,
+sum_squares_last_f16(const half16* map, int height, int width, int channels, int rows, int columns,
                      float weight, int first_chunk, float* squares) {
-  add_squares<half16, false>({map, height, width, channels}, {rows, columns}, weight, first_chunk,
+  sum_squares<half16, false>({map, height, width, channels}, {rows, columns}, weight, first_chunk,
                              squares);
 }
 

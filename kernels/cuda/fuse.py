@@ -12,7 +12,7 @@ from ..fuse import Normalise, check
 from .arrays import DeviceArray
 from .device import Argument
 
-_THREADS, _TILE, _CHUNK = 256, 32, 128  # as in fuse.cuh
+_THREADS, _CELLS, _CHUNK = 256, 32, 128  # as in fuse.cuh
 _DTYPES = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
 _LONGEST = 32767  # cells along a side, so that positions between them fit in 32 bits
 
@@ -48,7 +48,7 @@ def fuse(
     total = DeviceArray.empty(device, (cells,), np.float32)
     for group in groups:
         for each, weight in zip(group.maps, group.weights, strict=True):
-            each.launch("add_squares", [np.float32(weight), np.int32(each.chunk), squares])
+            each.launch("sum_squares", [np.float32(weight), np.int32(each.chunk), squares])
     scales = [_scale(group, squares, total, group is groups[0]) for group in groups]
     for group, scale in zip(groups, scales, strict=True):
         for each, weight in zip(group.maps, group.weights, strict=True):
@@ -88,7 +88,7 @@ class _PlacedMap:
         entry = "_".join([name, layout, *[_DTYPES[each] for each in types]])
         sizes = [np.int32(each) for each in (*self.sizes, *self.grid)]
         self.array.device.kernel("fuse", entry).launch(
-            (_tiles(self.grid[0] * self.grid[1], _TILE), self.end_chunk - self.chunk),
+            (_tiles(self.grid[0] * self.grid[1], _CELLS), self.end_chunk - self.chunk),
             (_THREADS,),
             [self.array, *sizes, *arguments],
         )

@@ -38,6 +38,7 @@ class GpuKernel:
             if isinstance(each, DeviceArray):
                 kinds += "P"
                 values.append(each.pointer)
+                self._gpu.keep_for_capture(each.owner)
             else:
                 kinds += each.dtype.char
                 values.append(each.item())
@@ -91,12 +92,23 @@ class Gpu:
         the device's stream has waited for that use.
         """
         block = self._pool.take(nbytes)
-        if (kept := getattr(self._capture, "kept", None)) is not None:
-            kept.append(block)
+        self.keep_for_capture(block)
         return block
 
+    def keep_for_capture(self, owner: object) -> None:
+        """Within `capturing`, keep what a replay will read or write."""
+        if (kept := getattr(self._capture, "kept", None)) is not None:
+            kept.append(owner)
+
+    def trim(self) -> None:
+        """Give freed memory back to the driver, for libraries that allocate on their own."""
+        self._pool.trim()
+
     def pinned(self, shape: Dim, dtype: DTypeLike) -> NDArray[Any]:
-        """A page-locked array on the host; keep it until copies from and to it are done."""
+        """A page-locked array on the host; keep it until copies from and to it are done.
+
+        Raises CudaMemoryError where there is not enough.
+        """
         return pinned(self.context, shape, dtype)
 
     def upload(self, host: NDArray[Any], pointer: int, stream: Stream | None = None) -> None:
@@ -135,22 +147,21 @@ class Gpu:
         """Another library's stream, by its CUstream; 1 is the legacy default stream."""
         return GpuStream(self.context, handle)
 
-    def new_event(self) -> GpuEvent:
-        """An event that can be timed."""
-        return GpuEvent(self.context)
+    def new_event(self, timed: bool = False) -> GpuEvent:
+        """An event. Only timed ones know the time between them; others cost less."""
+        return GpuEvent(self.context, timed)
 
     def holds(self, pointer: int) -> bool:
         """Whether an address lies in this GPU's memory."""
-        self.context.enter()
         try:
             return self._pointer_attribute(_DEVICE_ORDINAL, pointer) == self.context.ordinal
         except CudaError:  # the driver does not know it
             return False
 
     @contextmanager
-    def capturing(self, stream: GpuStream) -> Iterator[list[Block]]:
-        """Let this thread's work go to another stream; yields all memory allocated meanwhile."""
-        kept: list[Block] = []
+    def capturing(self, stream: GpuStream) -> Iterator[list[object]]:
+        """Let this thread's work go to another stream; yields what to keep for replays."""
+        kept: list[object] = []
         outside = dict(self._capture.__dict__)
         self._capture.__dict__.update(stream=stream, kept=kept)
         try:
@@ -197,6 +208,7 @@ class Gpu:
             return False
 
     def _pointer_attribute(self, attribute: int, pointer: int) -> int:
+        self.context.enter()
         return libcuda.integer("cuPointerGetAttribute", attribute, pointer)
 
 

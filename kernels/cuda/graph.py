@@ -20,8 +20,9 @@ class CudaGraph:
     that another library's work is recorded too where it is told to use that stream (TensorRT:
     `execute_async_v3(device.stream.handle)`). Other threads go on meanwhile.
 
-    Addresses are recorded: inputs and outputs stay where they are, and the caller keeps them. What
-    the function allocates belongs to the graph. Call the function once before, so that nothing is
+    Addresses are recorded: inputs and outputs stay where they are. The graph keeps the arrays that
+    kernels were launched with and what the function allocates; what other libraries were given, the
+    caller keeps. Call the function once before, so that nothing is
     compiled or initialised while it is recorded.
     """
 
@@ -48,7 +49,7 @@ class CudaGraph:
 
     def __del__(self) -> None:
         with suppress(CudaError, AttributeError):  # the driver may be gone, or it was never made
-            self._device.context.call("cuGraphExecDestroy", self._executable)
+            self._device.context.destroy("cuGraphExecDestroy", self._executable)
 
     def replay(self) -> None:
         """Enqueue all of it on the device's stream."""

@@ -29,9 +29,10 @@ class PointsOnDevice(FoundOnDevice):
 def match(
     queries: DeviceArray, target: DeviceArray, soft: SoftArgmax | None = None
 ) -> FoundOnDevice:
-    """Find each query among the target's cells, as `kernels.match` does, in two launches.
+    """Find each query among the target's cells, as `kernels.match` does.
 
-    queries (K, C) and target (H, W, C): unit descriptors, both float32 or both float16.
+    queries (K, C) and target (H, W, C): unit descriptors, both float32 or both float16. Two
+    launches, three with `soft`.
 
     Raises ValueError where shapes or types do not fit. Values that are not finite show in the
     result, and are refused when it is taken to the host with `numpy()`.

@@ -55,8 +55,9 @@ class Pool:
     def trim(self) -> None:
         """Free what nobody uses; the driver waits for work that is still on its way."""
         for kept in list(self._free.values()):
-            while kept:
-                self._context.call("cuMemFree_v2", kept.pop())
+            with suppress(IndexError):  # another thread may take the last
+                while True:
+                    self._context.call("cuMemFree_v2", kept.pop())
 
     def _allocate_at_last(self, size: int) -> int:
         try:
@@ -79,7 +80,14 @@ class _Pinned:
 
     def __init__(self, context: Context, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         nbytes = max(1, int(np.prod(shape)) * dtype.itemsize)
-        self._context, self._pointer = context, context.handle("cuMemHostAlloc", nbytes, 0)
+        self._context = context
+        try:
+            self._pointer = context.handle("cuMemHostAlloc", nbytes, 0)
+        except CudaMemoryError as error:
+            raise CudaMemoryError(
+                f"the host has no {nbytes / 2**20:.1f} MiB of page-locked memory left: {error}; "
+                "use a smaller frame or batch, or give the container or virtual machine more memory"
+            ) from None
         self.__array_interface__ = {
             "version": 3,
             "shape": shape,
@@ -90,9 +98,12 @@ class _Pinned:
     def __del__(self) -> None:
         with suppress(CudaError):  # the process may be ending, and the driver with it
             if hasattr(self, "_pointer"):
-                self._context.call("cuMemFreeHost", self._pointer)
+                self._context.destroy("cuMemFreeHost", self._pointer)
 
 
 def pinned(context: Context, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """A page-locked array; it is freed with the last array that views it."""
+    """A page-locked array; it is freed with the last array that views it.
+
+    Raises CudaMemoryError where the host has no room.
+    """
     return np.asarray(_Pinned(context, shape, np.dtype(dtype)))

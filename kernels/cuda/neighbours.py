@@ -8,7 +8,7 @@ import numpy as np
 
 from ..neighbours import Neighbours
 from .arrays import DeviceArray
-from .descriptors import SUFFIX, aligned
+from .descriptors import SUFFIX, aligned, check, check_descriptors
 from .similarity import both_ways
 
 NEIGHBOURS_THREADS = 128
@@ -43,12 +43,16 @@ def neighbours(
     inside_a: DeviceArray | None = None,
     inside_b: DeviceArray | None = None,
 ) -> NeighboursOnDevice:
-    """Nearest neighbours by Euclidean distance between a (N, C) and b (M, C), in three launches.
+    """Nearest neighbours by Euclidean distance between a (N, C) and b (M, C), in five launches.
 
-    Both float32 or both float16. inside_a (N,) and inside_b (M,): uint8, 0 leaves a row out.
+    Both float32 or both float16; they are copied where rows do not begin at multiples of 16 bytes.
+    inside_a (N,) and inside_b (M,): uint8, 0 leaves a row out.
 
-    Raises ValueError where shapes or types do not fit or b is empty.
+    Raises ValueError where shapes or types do not fit, b is empty or a has more than 8,388,480
+    rows.
     """
+    check_descriptors("a", a, None, None)
+    check("b", b, (None, a.shape[1]), a.dtype)
     a, b = aligned(a), aligned(b)
     forward, backward = both_ways(a, b, metric="euclidean", inside_a=inside_a, inside_b=inside_b)
     rows, distance = _nearest_rows(a, b, forward)

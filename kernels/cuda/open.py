@@ -29,9 +29,11 @@ def open_device() -> Gpu:
     """The first GPU that CUDA shows (CUDA_VISIBLE_DEVICES), in its primary context.
 
     All callers in a process share it. Kernels are launched by PyCUDA where it is installed, else by
-    NVIDIA's cuda-bindings; `GEOAWARE_CUDA=pycuda|cuda-core` chooses.
+    NVIDIA's cuda-bindings; `GEOAWARE_CUDA=pycuda|cuda-core` chooses. A thread that used it has the
+    primary context of this GPU current afterwards: who works with others sets theirs again.
 
-    Raises CudaError where the driver, a GPU or a launcher is missing, with how to mend it.
+    Raises NoDriverError without a driver, and CudaError where a GPU or a launcher is missing, with
+    how to mend it.
     """
     with _lock:
         process = os.getpid()
@@ -41,9 +43,8 @@ def open_device() -> Gpu:
                     "CUDA does not survive a fork: start processes that use the GPU with "
                     "multiprocessing's spawn"
                 )
-            name = chosen_launcher()
             libcuda.initialise()
-            context = Context(ORDINAL)
+            name, context = chosen_launcher(), Context(ORDINAL)
             _opened[process] = Gpu(context, _launcher(name, context))
         return _opened[process]
 
@@ -53,7 +54,7 @@ def chosen_launcher() -> str:
 
     Raises CudaError where it is unknown or not installed.
     """
-    asked = os.environ.get(VARIABLE)
+    asked = os.environ.get(VARIABLE) or None
     if asked is not None and asked not in LAUNCHERS:
         raise CudaError(f"{VARIABLE} is {asked!r}; it may be {' or '.join(LAUNCHERS)}")
     for name in [asked] if asked else LAUNCHERS:

@@ -5,6 +5,8 @@ Adaptive pose alignment of "Telling Left from Right" (CVPR 2024), section 4.1.
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 
 from .arrays import DeviceArray
@@ -45,6 +47,8 @@ def masked_distance(
     check("inside_b", inside_b, inside_a.shape, np.uint8)
     check_together(a=a, b=b, inside_a=inside_a, inside_b=inside_b)
     rows, columns = inside_a.shape
+    if rows * columns == 0:
+        return inf
     on_grid = [_flat(resized(each, (rows, columns))) for each in (a, b)]
     masks = [each.reshape(rows * columns) for each in (inside_a, inside_b)]
     return _mean(neighbours(on_grid[0], on_grid[1], masks[0], masks[1]), None)

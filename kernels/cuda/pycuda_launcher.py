@@ -49,7 +49,7 @@ class PyCudaLauncher:
     def function(self, module: Any, name: str) -> PyCudaFunction:
         """A kernel of a module."""
         with self._made_here(name):
-            return PyCudaFunction(self._context, self._driver, module.get_function(name))
+            return PyCudaFunction(self._context, self._driver, module, name)
 
     @contextmanager
     def _made_here(self, what: str) -> Iterator[None]:
@@ -81,11 +81,16 @@ class _Stream:
 
 
 class PyCudaFunction:
-    """A kernel."""
+    """A kernel.
 
-    def __init__(self, context: Context, driver: Any, function: Any) -> None:
-        self._context, self._driver, self._function = context, driver, function
-        self._prepared = cache(function.prepare)
+    PyCUDA writes the kinds of the arguments into its function when it prepares it. So each list of
+    kinds has a function of its own, which no thread launches before it is prepared.
+    """
+
+    def __init__(self, context: Context, driver: Any, module: Any, name: str) -> None:
+        self._context, self._driver = context, driver
+        self._function = module.get_function(name)
+        self._prepared = cache(lambda kinds: module.get_function(name).prepare(kinds))
 
     def allow(self, shared_bytes: int) -> None:
         """Allow launches with so much dynamic shared memory."""

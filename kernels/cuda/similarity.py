@@ -8,6 +8,7 @@ is above all others: its similarity decodes to NaN, never to a plausible match.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -33,10 +34,11 @@ Metric = Literal["cosine", "euclidean"]
 # As nearest_few.cuh and nearest_dense.cuh have them.
 FEW_QUERIES, FEW_ROWS, FEW_THREADS = 16, 32, 256
 TILE, SHARED_BYTES = 128, 48 * 1024
+MOST_TILES_HIGH = 65535  # of a grid, in CUDA
 DENSE_THREADS = {"f32": 256, "f16": 128}
 
-# Queries up to which one pass over the target for every 16 takes less time than tiles of 128 x 128,
-# by count of bytes and operations.
+# Queries up to which one pass over the target for every 16 is thought to take less time than tiles
+# of 128 x 128: reckoned from the bytes and operations of both, not measured.
 FEW = {"f32": 512, "f16": 128}
 
 
@@ -63,7 +65,8 @@ def nearest_keys(
         (K,) uint64.
 
     Raises:
-        ValueError: for other shapes or dtypes, or a target without rows.
+        ValueError: for other shapes or dtypes, a target without rows, or more than 8,388,480
+            queries.
     """
     check_descriptors("queries", queries, None, None)
     _check_target("target", target, queries)
@@ -93,7 +96,8 @@ def nearest(
         smaller index comes first. NaN where a value is not finite.
 
     Raises:
-        ValueError: for other shapes or dtypes, or a count out of range.
+        ValueError: for other shapes or dtypes, a count out of range, or more than 8,388,480
+            queries.
     """
     check_descriptors("queries", queries, None, None)
     _check_target("target", target, queries)
@@ -129,7 +133,7 @@ def _search(
     else:
         bounded = "" if below is None else "_below"
         kernel = queries.device.kernel("similarity", f"nearest_dense{bounded}_{suffix}")
-        grid = _tiles(queries, target)
+        grid = tiles(len(queries), len(target))
         kernel.launch(grid, (DENSE_THREADS[suffix],), arguments, SHARED_BYTES)
 
 
@@ -152,13 +156,13 @@ def both_ways(
         inside_b: (M,) uint8, likewise.
 
     Returns:
-        Keys (N,) into b and (M,) into a, uint64. 0 for rows left out and where all others are.
+        Keys (N,) into b and (M,) into a, uint64. 0 for rows left out and where all others are, or
+        there are none.
 
     Raises:
-        ValueError: for other shapes or dtypes, or no rows.
+        ValueError: for other shapes or dtypes, a b without rows, or more than 8,388,480 rows of a.
     """
     check_descriptors("a", a, None, None)
-    _check_target("a", a, a)
     _check_target("b", b, a)
     check_together(a=a, b=b, inside_a=inside_a, inside_b=inside_b)
     for name, inside, rows in (("inside_a", inside_a, a), ("inside_b", inside_b, b)):
@@ -166,27 +170,44 @@ def both_ways(
             check(name, inside, (len(rows),), np.uint8)
     if metric not in ("cosine", "euclidean"):
         raise ValueError(f"metric is {metric!r}; it must be 'cosine' or 'euclidean'")
-    a, b = aligned(a), aligned(b)
+    forward, backward = _no_keys(a, len(a)), _no_keys(a, len(b))
+    if len(a):
+        _search_both(aligned(a), aligned(b), metric, [inside_a, inside_b], forward, backward)
+    return forward, backward
+
+
+def _search_both(
+    a: DeviceArray,
+    b: DeviceArray,
+    metric: Metric,
+    masks: Sequence[DeviceArray | None],
+    forward: DeviceArray,
+    backward: DeviceArray,
+) -> None:
+    """`both_ways` into keys that are 0, of rows that begin on 16 bytes."""
     measured: list[Argument] = [NULL, NULL, NULL, NULL]
     if metric == "cosine":
         measured[:2] = [inverse_norms(a), inverse_norms(b)]
     else:
         measured[2:] = [half_squares(a), half_squares(b)]
-    forward, backward = _no_keys(a, len(a)), _no_keys(a, len(b))
     suffix = SUFFIX[a.dtype]
     sizes = [np.int32(each) for each in (len(a), *b.shape)]
-    masks = [_or_null(inside_a), _or_null(inside_b)]
     a.device.kernel("similarity", f"both_ways_{suffix}").launch(
-        _tiles(a, b),
+        tiles(len(a), len(b)),
         (DENSE_THREADS[suffix],),
-        [a, b, *measured, *masks, forward, backward, *sizes],
+        [a, b, *measured, *map(_or_null, masks), forward, backward, *sizes],
         SHARED_BYTES,
     )
-    return forward, backward
 
 
-def _tiles(rows: DeviceArray, columns: DeviceArray) -> tuple[int, int]:
-    return -(-len(rows) // TILE), -(-len(columns) // TILE)
+def tiles(rows: int, columns: int) -> tuple[int, int]:
+    """The grid, x and y, whose blocks make the products of so many rows with so many columns.
+
+    Raises ValueError for more rows than a grid is high; there may be far more columns.
+    """
+    if rows > MOST_TILES_HIGH * TILE:
+        raise ValueError(f"{rows} rows; at most {MOST_TILES_HIGH * TILE} go at once: split them")
+    return -(-columns // TILE), -(-rows // TILE)
 
 
 def _decoded(keys: DeviceArray) -> tuple[DeviceArray, DeviceArray]:

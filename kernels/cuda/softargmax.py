@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -11,20 +10,18 @@ from ..matching import Found
 from ..softargmax import SoftArgmax
 from .arrays import DeviceArray
 from .descriptors import SUFFIX, aligned, check, check_descriptors, check_together
-from .device import NULL, Argument, Device, Memory
-from .similarity import DENSE_THREADS, SHARED_BYTES, TILE
+from .device import Argument, Device
+from .similarity import DENSE_THREADS, SHARED_BYTES, tiles
 
-THREADS = 128  # EXPECTED_CELLS_THREADS
+THREADS = 128  # SOFTARGMAX_THREADS
 CELLS_OF_A_BLOCK = 16  # that all its warps read at once
 PEAKS_THREADS = 256
 
-# By tiles, similarities with all cells are computed, but each at less cost than a cell of a window
-# that has to come from L2: how much less, going by an H100's rates (about 5 TB/s from L2; 25 and
-# 200 * 10^12 multiply-adds a second), and how many there must be to fill the device.
+# By tiles, similarities with all cells are computed, but each at less cost than one with a cell of
+# a window, which comes from L2 for it alone. How many times less, and how many similarities it
+# takes to fill a device, is reckoned from bytes and operations; neither is measured.
 DENSE_GAIN = {np.dtype(np.float32): 8, np.dtype(np.float16): 64}
 DENSE_PRODUCTS = 50_000
-
-_finished: WeakKeyDictionary[Device, Memory] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,11 @@ def expected_cells(
     copied where rows do not begin at multiples of 16 bytes. keys (K,) uint64: the most similar cell
     of each query, as `nearest_keys` gives it.
 
-    Products and sums are float32. One launch; two for many queries with large windows, whose
-    similarities are computed in tiles. Raises ValueError where shapes or types do not fit.
+    Products and sums are float32. Two launches: the windows' parts, and what they make together.
+    For many queries with large windows the parts come from similarities in tiles.
+
+    Raises ValueError where shapes or types do not fit, or more than 8,388,480 queries have windows
+    that large.
     """
     _check(queries, target, keys)
     found = FoundOnDevice.empty(queries.device, len(queries))
@@ -142,75 +142,54 @@ def _launch(
     how = _Estimator.of(setting, max(height, width))
     cells = how.cells(height, width)
     pays = cells * DENSE_GAIN[queries.dtype] >= height * width
-    if pays and len(queries) * cells >= DENSE_PRODUCTS:
-        _by_tiles(queries, target, keys, how, found)
-    else:
-        _by_windows(queries, target, keys, how, found)
-
-
-def _by_windows(
-    queries: DeviceArray,
-    target: DeviceArray,
-    keys: DeviceArray,
-    how: _Estimator,
-    found: FoundOnDevice,
-) -> None:
-    device, count = queries.device, len(queries)
-    splits = _splits(device, count, how.cells(*target.shape[:2]))
-    arguments: list[Argument] = [queries, target, keys, *map(np.int32, target.shape)]
-    arguments += [how.radius, how.sharpness, how.narrowness, how.zeroed]
-    arguments += [NULL, NULL] if splits == 1 else _scratch(device, count, splits)
-    device.kernel("softargmax", f"expected_cells_{SUFFIX[queries.dtype]}").launch(
-        (count, splits), (THREADS,), [*arguments, *_outputs(found)]
-    )
-
-
-def _by_tiles(
-    queries: DeviceArray,
-    target: DeviceArray,
-    keys: DeviceArray,
-    how: _Estimator,
-    found: FoundOnDevice,
-) -> None:
-    device, suffix, count = queries.device, SUFFIX[queries.dtype], len(queries)
-    height, width, channels = target.shape
-    threads = DENSE_THREADS[suffix]
-    grid = (-(-count // TILE), -(-height * width // TILE))
-    shares = grid[1] * threads // 64
-    parts = DeviceArray.empty(device, (count, shares, 4), np.float32)
-    sizes = [np.int32(each) for each in (count, height * width, width, channels)]
-    device.kernel("softargmax", f"expectations_{suffix}").launch(
-        grid,
-        (threads,),
-        [queries, target, keys, *sizes, how.radius, how.sharpness, how.narrowness, parts],
-        SHARED_BYTES,
-    )
-    sizes = [np.int32(each) for each in (shares, count, height, width)]
-    device.kernel("softargmax", "merged_cells").launch(
-        (-(-count // (THREADS // 32)),),
+    by = _by_tiles if pays and len(queries) * cells >= DENSE_PRODUCTS else _by_windows
+    parts = by(queries, target, keys, how)
+    sizes = [np.int32(each) for each in (parts.shape[1], len(queries), height, width)]
+    queries.device.kernel("softargmax", "merged_cells").launch(
+        (-(-len(queries) // (THREADS // 32)),),
         (THREADS,),
         [keys, parts, *sizes, how.radius, how.sharpness, how.zeroed, *_outputs(found)],
     )
 
 
+def _by_windows(
+    queries: DeviceArray, target: DeviceArray, keys: DeviceArray, how: _Estimator
+) -> DeviceArray:
+    """What each block finds in its part of a query's window: (K, blocks, 4) float32."""
+    device, count = queries.device, len(queries)
+    splits = _splits(device, count, how.cells(*target.shape[:2]))
+    parts = DeviceArray.empty(device, (count, splits, 4), np.float32)
+    sizes = [np.int32(each) for each in target.shape]
+    device.kernel("softargmax", f"windows_{SUFFIX[queries.dtype]}").launch(
+        (count, splits),
+        (THREADS,),
+        [queries, target, keys, *sizes, how.radius, how.sharpness, how.narrowness, parts],
+    )
+    return parts
+
+
+def _by_tiles(
+    queries: DeviceArray, target: DeviceArray, keys: DeviceArray, how: _Estimator
+) -> DeviceArray:
+    """What each warp finds for a query in its cells: (K, warps, 4) float32."""
+    device, suffix, count = queries.device, SUFFIX[queries.dtype], len(queries)
+    height, width, channels = target.shape
+    grid = tiles(count, height * width)
+    warps = grid[0] * DENSE_THREADS[suffix] // 64
+    parts = DeviceArray.empty(device, (count, warps, 4), np.float32)
+    sizes = [np.int32(each) for each in (count, height * width, width, channels)]
+    device.kernel("softargmax", f"tiles_{suffix}").launch(
+        grid,
+        (DENSE_THREADS[suffix],),
+        [queries, target, keys, *sizes, how.radius, how.sharpness, how.narrowness, parts],
+        SHARED_BYTES,
+    )
+    return parts
+
+
 def _splits(device: Device, queries: int, cells: int) -> int:
     """Blocks for each query: two for each multiprocessor, as far as there is work for them."""
     return max(1, min(2 * device.multiprocessors // queries, -(-cells // CELLS_OF_A_BLOCK)))
-
-
-def _scratch(device: Device, queries: int, splits: int) -> list[Argument]:
-    """Room for what the blocks found, and the zeros in which they count how many are done.
-
-    The zeros are made once for a device: the last block of a query puts its own back.
-    """
-    most = 2 * device.multiprocessors
-    memory = _finished.get(device)
-    if memory is None:
-        memory = device.allocate(4 * most)
-        device.fill(memory.pointer, 0, 4 * most)
-        _finished[device] = memory  # from now on for other threads too
-    zeros = DeviceArray(device, memory.pointer, (most,), np.dtype(np.uint32), memory)
-    return [DeviceArray.empty(device, (queries, splits, 4), np.float32), zeros]
 
 
 def _outputs(found: FoundOnDevice) -> list[Argument]:

@@ -6,10 +6,11 @@ import ctypes
 from contextlib import suppress
 from dataclasses import dataclass
 
-from . import libcuda
 from .context import Context
 from .device import Event, Stream
 from .errors import CudaError
+
+_DISABLE_TIMING = 2
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,15 @@ class GpuStream:
 
 
 class GpuEvent:
-    """An event that can be timed."""
+    """An event."""
 
-    def __init__(self, context: Context) -> None:
-        self._context, self.handle = context, context.handle("cuEventCreate", 0)
+    def __init__(self, context: Context, timed: bool) -> None:
+        flags = 0 if timed else _DISABLE_TIMING
+        self._context, self.handle = context, context.handle("cuEventCreate", flags)
 
     def __del__(self) -> None:
         with suppress(CudaError, AttributeError):  # the driver may be gone, or it was never made
-            self._context.call("cuEventDestroy_v2", self.handle)
+            self._context.destroy("cuEventDestroy_v2", self.handle)
 
     def record(self, stream: Stream) -> None:
         """Set the moment: when everything that is in the stream by now is done."""
@@ -49,8 +51,9 @@ class GpuEvent:
         self._context.call("cuEventSynchronize", self.handle)
 
     def milliseconds_since(self, earlier: Event) -> float:
-        """The time between two recorded moments, after both have come."""
+        """The time between two recorded moments of timed events, after both have come."""
         assert isinstance(earlier, GpuEvent)
         time = ctypes.c_float()
-        libcuda.call("cuEventElapsedTime", ctypes.byref(time), earlier.handle, self.handle)
+        moments = earlier.handle, self.handle
+        self._context.call("cuEventElapsedTime", ctypes.byref(time), *moments)
         return time.value

@@ -9,6 +9,8 @@ struct Between {
 };
 
 // Cell `index` of `wanted` along a line of `cells`: (index + 1/2) cells / wanted - 1/2, clamped.
+// Where the lower one has it all, it is the higher one too: what lies beside is not read, as it may
+// be NaN.
 // Whole must hold 2 wanted cells.
 template <typename Whole>
 __device__ __forceinline__ Between between(int index, int cells, int wanted) {
@@ -17,8 +19,9 @@ __device__ __forceinline__ Between between(int index, int cells, int wanted) {
   if (position <= 0) return {0, 0, 0.0f};
   const Whole low = position / parts;
   if (low >= cells - 1) return {cells - 1, cells - 1, 0.0f};
-  return {static_cast<int>(low), static_cast<int>(low) + 1,
-          static_cast<float>(position - low * parts) / static_cast<float>(parts)};
+  const Whole rest = position - low * parts;
+  return {static_cast<int>(low), static_cast<int>(low) + (rest != 0),
+          static_cast<float>(rest) / static_cast<float>(parts)};
 }
 
 __device__ __forceinline__ float mixed(float low, float high, float share) {

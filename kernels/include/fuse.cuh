@@ -4,7 +4,7 @@
 //   descriptor = unit(concat_g(outer_g unit(concat_m(weight_m map_m))))
 //
 // As norms are sums over maps, every map is read twice, and the output is written once:
-// `add_squares` of every map, `scale_group` of every group, `write_map` of every map. A block is
+// `sum_squares` of every map, `scale_group` of every group, `write_map` of every map. A block is
 // 32 cells and CHUNK channels in both. For 60 x 60 x 3968 from 640 x 60 x 60, 1280 x 30 x 30,
 // 1280 x 15 x 15 and 768 x 60 x 60 in float32, 26 MB come in (the second time mostly from L2) and
 // 57 MB go out. Four cells are read for one of a larger grid; neighbours find them in L1.
@@ -14,7 +14,7 @@
 
 constexpr int FUSE_WARPS = 8;
 constexpr int FUSE_THREADS = 32 * FUSE_WARPS;
-constexpr int TILE = 32;    // cells of a block
+constexpr int BLOCK_CELLS = 32;
 constexpr int CHUNK = 128;  // channels of a block
 constexpr float SMALLEST_SQUARE = 1e-24f;  // shorter vectors are no longer made unit
 
@@ -65,11 +65,11 @@ template <typename T, bool channels_first> struct Sample {
   }
 };
 
-// The block's part of a map: cells from blockIdx.x TILE on, channels from blockIdx.y CHUNK on.
+// The block's part of a map: its cells and its chunk of channels.
 struct Part {
   int first_cell, cells, first_channel, end_channel, lane, warp;
   __device__ __forceinline__ Part(int all_cells, int channels)
-      : first_cell(blockIdx.x * TILE), cells(min(TILE, all_cells - first_cell)),
+      : first_cell(blockIdx.x * BLOCK_CELLS), cells(min(BLOCK_CELLS, all_cells - first_cell)),
         first_channel(blockIdx.y * CHUNK), end_channel(min(channels, first_channel + CHUNK)),
         lane(threadIdx.x % 32), warp(threadIdx.x / 32) {}
 };
@@ -79,13 +79,13 @@ struct Part {
 // Where channels come first a lane reads one cell's, so that a warp's cells lie in order; where
 // they come last a lane reads every 32nd channel.
 template <typename T, bool channels_first>
-__device__ __forceinline__ void add_squares(const Map<T>& map, const Grid& grid, float weight,
+__device__ __forceinline__ void sum_squares(const Map<T>& map, const Grid& grid, float weight,
                                             int first_chunk, float* squares) {
   const Part part(grid.cells(), map.channels);
   float* sums = squares + (static_cast<long long>(first_chunk) + blockIdx.y) * grid.cells() +
                 part.first_cell;
   if constexpr (channels_first) {
-    __shared__ float of_warp[FUSE_WARPS][TILE];
+    __shared__ float of_warp[FUSE_WARPS][BLOCK_CELLS];
     float sum = 0.0f;
     if (part.lane < part.cells) {
       const Sample<T, true> sample(map, grid, part.first_cell + part.lane);
@@ -139,7 +139,7 @@ __device__ __forceinline__ void write_map(const Map<T>& map, const Grid& grid, f
                                           const float* scale, const float* total, int offset,
                                           int all_channels, Out* fused) {
   const Part part(grid.cells(), map.channels);
-  __shared__ float turned[channels_first ? TILE : 1][CHUNK + 1];
+  __shared__ float turned[channels_first ? BLOCK_CELLS : 1][CHUNK + 1];
   if constexpr (channels_first) {
     if (part.lane < part.cells) {
       const Sample<T, true> sample(map, grid, part.first_cell + part.lane);

@@ -1,6 +1,6 @@
 // What the searches for the most similar share: scores, masks, and the best so far.
 #pragma once
-#include "finite.cuh"
+#include "warp.cuh"
 
 // Rows (count, channels) that are compared, and what makes a score of a dot product with them:
 // score = dot * scale + offset, scale 1 and offset 0 where there is none. With scale 1 / |v| it is
@@ -17,7 +17,8 @@ template <typename T> struct Rows {
   __device__ __forceinline__ bool has(int row) const {
     return row < count && (!inside || inside[row]);
   }
-  // A row that is left out scores -infinity: its dot products are 0, as its copies are zeros.
+  // A row that is left out scores -infinity: its dot products are 0, as its copies are zeros, or
+  // NaN where the other row is not finite.
   __device__ __forceinline__ float2 term(int row) const {
     if (!has(row)) return make_float2(0.0f, -infinity());
     return make_float2(scale ? scale[row] : 1.0f, half_square ? -half_square[row] : 0.0f);
@@ -36,7 +37,7 @@ __device__ __forceinline__ unsigned long long warp_best(unsigned long long key) 
 }
 
 // Keys (passes, K) to the index and the score of each, (K, passes); -1 and -infinity where a key is
-// 0. One thread a key; 20 bytes each.
+// 0. One thread a key; 16 bytes each.
 __device__ __forceinline__ void decode_keys(const unsigned long long* __restrict__ keys,
                                             int* __restrict__ indices, float* __restrict__ scores,
                                             int queries, int passes) {

@@ -8,15 +8,28 @@ struct Best {
   int index;
 
   __device__ __forceinline__ Best() : score(-infinity()), index(-1) {}
-  __device__ __forceinline__ void take(float dot, float2 term, int whose) {
-    const float other = fmaf(dot, term.x, term.y);
+  __device__ __forceinline__ void take(float other, int whose) {
     if (other > score) { score = other; index = whose; }
   }
-  __device__ __forceinline__ void refuse(float dot, int whose) {
-    if (!is_finite(dot)) { score = not_a_number(); index = whose; }
+  // Of several, the first one's: a score that is NaN already stays.
+  __device__ __forceinline__ void refuse(float dot, bool there, int whose) {
+    if (there && score == score && !is_finite(dot)) { score = not_a_number(); index = whose; }
   }
   __device__ __forceinline__ unsigned long long key() const {
     return index < 0 ? 0 : candidate_key(score, index);
+  }
+};
+
+// A key that only those below it pass: of a lower score, or of the same and a larger index. Nobody
+// is below 0, and every number is below NaN.
+struct Bound {
+  float score;
+  int index;
+
+  __device__ __forceinline__ explicit Bound(unsigned long long key)
+      : score(key ? key_score(key) : -infinity()), index(key ? key_index(key) : 0x7fffffff) {}
+  __device__ __forceinline__ bool passes(float other, int whose) const {
+    return !(other > score || (other == score && whose <= index));
   }
 };
 
@@ -50,17 +63,19 @@ __device__ __forceinline__ void send_rows(Products<T>& products, const Rows<T>& 
 #pragma unroll
   for (int i = 0; i < THREAD_ROWS; ++i) {
     const int row = first_row + Products<T>::row(i);
-    const unsigned long long bound = bounded && row < a.count ? below[row] : 0;
+    const Bound bound(bounded && row < a.count ? below[row] : 0);
     Best best;
 #pragma unroll
     for (int j = 0; j < Products<T>::columns; ++j) {
       const int column = first_column + Products<T>::column(j);
-      const float dot = products.at(i, j);
-      if (!bounded || scored_key(dot, terms[j], column) < bound) best.take(dot, terms[j], column);
+      const float score = fmaf(products.at(i, j), terms[j].x, terms[j].y);
+      if (!bounded || bound.passes(score, column)) best.take(score, column);
     }
 #pragma unroll
-    for (int j = 0; !finite && j < Products<T>::columns; ++j)
-      best.refuse(products.at(i, j), first_column + Products<T>::column(j));
+    for (int j = 0; !finite && j < Products<T>::columns; ++j) {
+      const int column = first_column + Products<T>::column(j);
+      best.refuse(products.at(i, j), b.has(column), column);
+    }
     keys[i] = best.key();
   }
   const int first = share_best<THREAD_ROWS, 2, 1>(keys);
@@ -85,10 +100,12 @@ __device__ __forceinline__ void send_columns(Products<T>& products, const Rows<T
     Best best;
 #pragma unroll
     for (int i = 0; i < THREAD_ROWS; ++i)
-      best.take(products.at(i, j), terms[i], first_row + Products<T>::row(i));
+      best.take(fmaf(products.at(i, j), terms[i].x, terms[i].y), first_row + Products<T>::row(i));
 #pragma unroll
-    for (int i = 0; !finite && i < THREAD_ROWS; ++i)
-      best.refuse(products.at(i, j), first_row + Products<T>::row(i));
+    for (int i = 0; !finite && i < THREAD_ROWS; ++i) {
+      const int row = first_row + Products<T>::row(i);
+      best.refuse(products.at(i, j), a.has(row), row);
+    }
     keys[j] = best.key();
   }
   const int first = share_best<Products<T>::columns, 16, 4>(keys);
@@ -101,7 +118,7 @@ __device__ __forceinline__ void send_columns(Products<T>& products, const Rows<T
 
 // forward (N,) = max(forward, the key of the best row of b (M, C) for each row of a (N, C)); with
 // `both` the same for backward (M,) and the rows of a; with `bounded` only keys below `below` (N,)
-// count for forward. C is a multiple of a packet. A block a tile: of a by x, of b by y.
+// count for forward. C is a multiple of a packet. A block a tile: of a by y, of b by x.
 //
 // Bytes: a tile takes 2 x 128 C values from L2 (3600 x 3600 x 768 halves: 331 MB in all), from
 // memory a and b come once, as they stay in L2. From shared memory a warp of halves reads 64 + 64
@@ -115,7 +132,7 @@ __device__ void nearest_dense(const Rows<T>& a, const Rows<T>& b,
                               unsigned long long* __restrict__ forward,
                               unsigned long long* __restrict__ backward, int channels) {
   DYNAMIC_SHARED(stages);
-  const int first_a = blockIdx.x * TILE, first_b = blockIdx.y * TILE;
+  const int first_a = blockIdx.y * TILE, first_b = blockIdx.x * TILE;
   Products<T> products;
   products.clear();
   multiply_tile(products, stages, a, b, first_a, first_b, channels);

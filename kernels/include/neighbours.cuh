@@ -4,7 +4,7 @@
 // a.b - |b|^2 / 2 has lost the small ones to cancellation. N C elements of a are read once, and as
 // many of b, from L2; a warp takes a row.
 #pragma once
-#include "finite.cuh"
+#include "warp.cuh"
 
 constexpr int NEIGHBOURS_THREADS = 128;
 

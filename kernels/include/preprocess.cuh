@@ -7,9 +7,9 @@
 #include "bilinear.cuh"
 
 constexpr int FRACTION_BITS = 22;
-constexpr int COLUMNS = 128;      // threads of narrow_rows, one a column
-constexpr int CHUNK = 1024;       // pixels of a row in shared memory
-constexpr int ROWS = 4;           // rows that share a word there
+constexpr int COLUMNS = 128;        // threads of narrow_rows, one a column
+constexpr int CHUNK_PIXELS = 1024;  // of a row, in shared memory
+constexpr int ROWS = 4;             // rows that share a word there
 
 // How a line of cells is resampled: cell x is the sum over t of weights[t][x] source[first[x] + t],
 // for the `taps` of t that are in the source.
@@ -28,7 +28,7 @@ struct Resampling {
 struct Tone { float scale, offset, padding; };
 
 // Where in the frame the image lies.
-struct Place { int side, left, top, columns, rows; };
+struct Placement { int side, left, top, columns, rows; };
 
 constexpr int HALF = 1 << (FRACTION_BITS - 1);
 
@@ -74,7 +74,7 @@ __device__ __forceinline__ void stage_rows(unsigned* staged, const unsigned char
 // multiply-adds a tap. Rows longer than a chunk come in several.
 __device__ __forceinline__ void narrow_rows(const unsigned char* image, int height,
                                             const Resampling& across, unsigned char* narrow) {
-  __shared__ unsigned staged[3 * CHUNK];
+  __shared__ unsigned staged[3 * CHUNK_PIXELS];
   const int row = blockIdx.x * ROWS;
   const int first_column = blockIdx.y * COLUMNS;
   const int column = first_column + threadIdx.x;
@@ -90,8 +90,8 @@ __device__ __forceinline__ void narrow_rows(const unsigned char* image, int heig
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) sums[c][r] = HALF;
 
-  for (int chunk = across.first[first_column]; chunk < end; chunk += CHUNK) {
-    const int count = min(CHUNK, end - chunk);
+  for (int chunk = across.first[first_column]; chunk < end; chunk += CHUNK_PIXELS) {
+    const int count = min(CHUNK_PIXELS, end - chunk);
     __syncthreads();  // the chunk before is read
     stage_rows(staged, image, height, across.source, row, chunk, count);
     __syncthreads();
@@ -134,7 +134,7 @@ __device__ __forceinline__ void shorten_columns(const unsigned char* image, int 
 struct Pixel {
   int x, y, column, row;
   bool in_frame, in_image;
-  __device__ __forceinline__ explicit Pixel(const Place& place)
+  __device__ __forceinline__ explicit Pixel(const Placement& place)
       : x(blockIdx.x * blockDim.x + threadIdx.x), y(blockIdx.y * blockDim.y + threadIdx.y),
         column(x - place.left), row(y - place.top), in_frame(x < place.side && y < place.side),
         in_image(column >= 0 && column < place.columns && row >= 0 && row < place.rows) {}
@@ -150,7 +150,8 @@ __device__ __forceinline__ float& at(float* frame, int side, int channel, const 
 // come in, a warp 32 bytes of a row in order. Every row is asked for by 2 support rows of pixels;
 // a block's eight rows find most of it in L1, the rest is in L2.
 __device__ __forceinline__ void fill_frame(const unsigned char* narrow, const Resampling& down,
-                                           const Place& place, const Tone* tones, float* frame) {
+                                           const Placement& place, const Tone* tones,
+                                           float* frame) {
   const Pixel pixel(place);
   if (!pixel.in_frame) return;
   if (!pixel.in_image) {
@@ -170,7 +171,8 @@ __device__ __forceinline__ void fill_frame(const unsigned char* narrow, const Re
 //
 // Each pixel reads its 12 bytes; neighbours share sectors through L1. Out go 12 side^2 bytes.
 __device__ __forceinline__ void stretch_frame(const unsigned char* image, int height, int width,
-                                              const Place& place, const Tone* tones, float* frame) {
+                                              const Placement& place, const Tone* tones,
+                                              float* frame) {
   const Pixel pixel(place);
   if (!pixel.in_frame) return;
   if (!pixel.in_image) {

@@ -1,6 +1,6 @@
 // Unit descriptors of asked places on a grid, norms of descriptors, and rows on 16-byte bounds.
 #pragma once
-#include "finite.cuh"
+#include "warp.cuh"
 
 enum How { NEAREST = 0, BILINEAR = 1 };
 
@@ -9,6 +9,12 @@ __device__ __forceinline__ float warp_largest(float value) {
   for (int step = 16; step; step /= 2)
     value = fmaxf(value, __shfl_xor_sync(WHOLE_WARP, value, step));
   return value;
+}
+
+// Halves up. x + 0.5f would round what is just below a half up, too.
+__device__ __forceinline__ float nearest_whole(float x) {
+  const float low = floorf(x);
+  return x - low >= 0.5f ? low + 1.0f : low;
 }
 
 // The four cells around a place, and their weights; for NEAREST the first has them all.
@@ -20,8 +26,8 @@ struct Corners {
   // no place: its weights are NaN.
   __device__ __forceinline__ Corners(float x, float y, int height, int width, int how) {
     const float limit_x = static_cast<float>(width - 1), limit_y = static_cast<float>(height - 1);
-    const float at_x = how == NEAREST ? floorf(x + 0.5f) : x;
-    const float at_y = how == NEAREST ? floorf(y + 0.5f) : y;
+    const float at_x = how == NEAREST ? nearest_whole(x) : x;
+    const float at_y = how == NEAREST ? nearest_whole(y) : y;
     const float inside_x = fminf(fmaxf(at_x, 0.0f), limit_x);  // of NaN: 0
     const float inside_y = fminf(fmaxf(at_y, 0.0f), limit_y);
     const int left = static_cast<int>(inside_x), top = static_cast<int>(inside_y);
@@ -94,8 +100,8 @@ __device__ void sample_places(const T* __restrict__ features, const float* __res
 
 enum Measure { INVERSE_NORM = 0, HALF_SQUARE = 1 };
 
-// Of every row v of (N, C), C a multiple of a packet: 1 / |v| (0 of a zero vector, NaN where v is
-// not finite), or |v|^2 / 2. One warp a row.
+// Of every row v of (N, C), C a multiple of a packet: 1 / |v|, or |v|^2 / 2. 1 / |v| is 0 of a zero
+// vector, and of one so short that it would be infinite; NaN where v is not finite. One warp a row.
 //
 // Bytes: N C values once, 4 N written; 512 bytes a load of a warp. Where the sum of squares leaves
 // the range in which float32 is exact, the row is read again (from L1) and scaled by its largest.
@@ -124,6 +130,7 @@ __device__ void measure_rows(const T* __restrict__ rows, float* __restrict__ out
     }
     scaled = warp_sum(scaled);
     result = squares == 0.0f && largest == 0.0f ? 0.0f : 1.0f / sqrtf(scaled) / largest;
+    if (result == infinity()) result = 0.0f;
     if (largest == infinity()) result = not_a_number();
   }
   if (lane == 0) out[row] = result;

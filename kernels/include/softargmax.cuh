@@ -6,12 +6,13 @@
 // query reads the n rows of its window, n C elements: 12 queries with a window of 15 x 15 read 8.3
 // MB of 768 floats, all from L2, where the search for the peak has just left the target. One
 // multiprocessor takes about 64 bytes of L2 a clock, so a query's window is split among blocks as
-// long as that fills the device; the last block of a query brings the parts together. Out go 16
-// bytes a query.
+// long as that fills the device. A second launch brings the parts together, so that no block has to
+// know when others have written: no fences, and no counts that outlive a launch. Out go 16 bytes a
+// query.
 #pragma once
-#include "finite.cuh"
+#include "warp.cuh"
 
-constexpr int EXPECTED_CELLS_THREADS = 128;
+constexpr int SOFTARGMAX_THREADS = 128;
 constexpr int CELLS_TOGETHER = 4;  // rows that a warp reads at once, for one read of the query
 
 // Weights of cells and the weighted sums of their offsets from the peak. Weights are
@@ -21,6 +22,14 @@ struct Expectation {
 };
 
 __device__ __forceinline__ Expectation no_cells() { return {-infinity(), 0.0f, 0.0f, 0.0f}; }
+
+// As one launch leaves it for the next.
+__device__ __forceinline__ float4 as_part(Expectation each) {
+  return make_float4(each.highest, each.weight, each.x, each.y);
+}
+__device__ __forceinline__ Expectation of_part(float4 part) {
+  return {part.x, part.y, part.z, part.w};
+}
 
 // sharpness: 1 / T. What is not a number stays so.
 __device__ __forceinline__ Expectation merged(Expectation a, Expectation b, float sharpness) {
@@ -131,7 +140,7 @@ template <typename T>
 __device__ __forceinline__ Expectation expectation_of_warp(const T* query, const T* target,
                                                            const Window& window, int width,
                                                            int channels, Estimator how) {
-  constexpr int warps = EXPECTED_CELLS_THREADS / 32;
+  constexpr int warps = SOFTARGMAX_THREADS / 32;
   int lane = threadIdx.x % 32, warp = blockIdx.y * warps + threadIdx.x / 32;
   int count = window.wide * window.high, together = gridDim.y * warps * CELLS_TOGETHER;
   Expectation mine = no_cells();
@@ -150,46 +159,11 @@ __device__ __forceinline__ Expectation expectation_of_warp(const T* query, const
 
 // What all warps of the block found: the first warp's result.
 __device__ __forceinline__ Expectation merged_in_block(Expectation mine, float sharpness) {
-  constexpr int warps = EXPECTED_CELLS_THREADS / 32;
+  constexpr int warps = SOFTARGMAX_THREADS / 32;
   __shared__ Expectation of_warp[warps];
   if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = mine;
   __syncthreads();
   return merged_in_warp(threadIdx.x < warps ? of_warp[threadIdx.x] : no_cells(), sharpness);
-}
-
-// An expectation that other blocks read: atomic accesses, ordered by the fences around a count.
-__device__ __forceinline__ void put(float* to, Expectation each) {
-  atomicExch(to, each.highest);
-  atomicExch(to + 1, each.weight);
-  atomicExch(to + 2, each.x);
-  atomicExch(to + 3, each.y);
-}
-__device__ __forceinline__ Expectation taken(float* from) {
-  return {atomicAdd(from, 0.0f), atomicAdd(from + 1, 0.0f), atomicAdd(from + 2, 0.0f),
-          atomicAdd(from + 3, 0.0f)};
-}
-
-// What all blocks of the query found, in the first warp of the last of them to finish; `last` says
-// whether this is it. parts (K, splits, 4); finished (K,) is 0 before and afterwards.
-__device__ __forceinline__ Expectation merged_among_blocks(Expectation mine, float sharpness,
-                                                           float* parts, unsigned* finished,
-                                                           bool& last) {
-  int lane = threadIdx.x, splits = gridDim.y;
-  float* part = parts + static_cast<long long>(blockIdx.x) * splits * 4;
-  unsigned before = 0;
-  if (lane == 0) {
-    put(part + 4 * blockIdx.y, mine);
-    __threadfence();
-    before = atomicAdd(finished + blockIdx.x, 1u);
-    __threadfence();
-  }
-  last = __shfl_sync(WHOLE_WARP, before, 0) == static_cast<unsigned>(splits) - 1;
-  __syncwarp();
-  Expectation all = no_cells();
-  if (!last) return all;
-  for (int i = lane; i < splits; i += 32) all = merged(all, taken(part + 4 * i), sharpness);
-  if (lane == 0) atomicExch(finished + blockIdx.x, 0u);
-  return merged_in_warp(all, sharpness);
 }
 
 // The cell of a key; -1 where there is none, or a value was not finite.
@@ -225,13 +199,13 @@ __device__ __forceinline__ void write_found(Expectation found, unsigned long lon
              cells);
 }
 
-// Block (k, i) has the i-th part of query k's window. Rows begin at multiples of 16 bytes.
+// Block (k, i) leaves the expectation over the i-th part of query k's window: parts (K, splits, 4).
+// Rows begin at multiples of 16 bytes.
 template <typename T>
-__device__ __forceinline__ void expected_cells(
+__device__ __forceinline__ void expectations_of_windows(
     const T* __restrict__ queries, const T* __restrict__ target,
     const unsigned long long* __restrict__ keys, int height, int width, int channels, Estimator how,
-    float* __restrict__ parts, unsigned* __restrict__ finished,
-    float* __restrict__ cells, int* __restrict__ peaks, float* __restrict__ similarity) {
+    float4* __restrict__ parts) {
   int query = blockIdx.x, peak = peak_of(keys[query]);
   Expectation found = no_cells();
   if (peak >= 0) {
@@ -240,10 +214,25 @@ __device__ __forceinline__ void expected_cells(
     found = expectation_of_warp(row, target, window, width, channels, how);
   }
   found = merged_in_block(found, how.sharpness);
-  if (threadIdx.x >= 32) return;
-  bool last = true;
-  if (gridDim.y > 1) found = merged_among_blocks(found, how.sharpness, parts, finished, last);
-  if (last && threadIdx.x == 0)
+  if (threadIdx.x == 0)
+    parts[static_cast<long long>(query) * gridDim.y + blockIdx.y] = as_part(found);
+}
+
+// Brings the parts of a query together, a warp a query.
+__device__ __forceinline__ void merge_parts(const unsigned long long* __restrict__ keys,
+                                            const float4* __restrict__ parts, int shares, int count,
+                                            int height, int width, Estimator how,
+                                            float* __restrict__ cells, int* __restrict__ peaks,
+                                            float* __restrict__ similarity) {
+  const int query = blockIdx.x * (SOFTARGMAX_THREADS / 32) + threadIdx.x / 32;
+  const int lane = threadIdx.x % 32;
+  if (query >= count) return;
+  Expectation found = no_cells();
+  for (int i = lane; i < shares; i += 32)
+    found = merged(found, of_part(parts[static_cast<long long>(query) * shares + i]),
+                   how.sharpness);
+  found = merged_in_warp(found, how.sharpness);
+  if (lane == 0)
     write_found(found, keys[query], how, height, width, query, cells, peaks, similarity);
 }
 

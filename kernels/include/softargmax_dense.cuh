@@ -3,7 +3,8 @@
 //
 // Query by query, each reads its window: 3600 queries with 15 x 15 cells of 768 halves take 1.2 GB
 // from L2, with the whole grid 20 GB. By tiles it is 331 MB, or less, as tiles outside all of their
-// 128 queries' windows are left out; the expectations add 16 bytes a query and 64 cells.
+// 128 queries' windows are left out; the expectations add 16 bytes a query for
+// every 64 cells (32 in float32).
 #pragma once
 #include "softargmax.cuh"
 #include "tile.cuh"
@@ -56,23 +57,23 @@ __device__ __forceinline__ Expectation expectation_of_row(Products<T>& products,
 // Whether the window of one of the block's queries may hold one of the cells first to last.
 __device__ __forceinline__ bool is_needed(const unsigned long long* keys, int count, int first,
                                           int last, int width, int radius) {
-  int query = blockIdx.x * TILE + threadIdx.x;
+  int query = blockIdx.y * TILE + threadIdx.x;
   int peak = threadIdx.x < TILE && query < count ? peak_of(keys[query]) : -1;
   int y = peak / width;
   return __syncthreads_or(peak >= 0 && y - radius <= last / width && y + radius >= first / width);
 }
 
-// Block (i, j) leaves the expectations of its 128 queries over its 128 cells: parts (K, shares, 4),
-// a share for each of the warps beside one another in each of the blocks j.
+// Block (i, j) leaves the expectations of its 128 queries (j) over its 128 cells (i): parts
+// (K, shares, 4), a share for each of the warps beside one another in each of the blocks i.
 template <typename T>
 __device__ __forceinline__ void expectations_of_tile(
     const Rows<T>& queries, const Rows<T>& target, const unsigned long long* __restrict__ keys,
     int width, int channels, Estimator how, float4* __restrict__ parts) {
   constexpr int across = Products<T>::across;
   DYNAMIC_SHARED(stages);
-  const int first_query = blockIdx.x * TILE, first_cell = blockIdx.y * TILE;
-  const int shares = gridDim.y * across;
-  const int share = blockIdx.y * across + threadIdx.x / 32 % across;
+  const int first_query = blockIdx.y * TILE, first_cell = blockIdx.x * TILE;
+  const int shares = gridDim.x * across;
+  const int share = blockIdx.x * across + threadIdx.x / 32 % across;
   const bool needed = is_needed(keys, queries.count, first_cell,
                                 min(first_cell + TILE, target.count) - 1, width, how.radius);
   Products<T> products;
@@ -95,26 +96,6 @@ __device__ __forceinline__ void expectations_of_tile(
                                  peak / width, how);
     found = merged_among_lanes<2>(found, how.sharpness);
     if (threadIdx.x % 4 == 0 && query < queries.count)
-      parts[static_cast<long long>(query) * shares + share] =
-          make_float4(found.highest, found.weight, found.x, found.y);
+      parts[static_cast<long long>(query) * shares + share] = as_part(found);
   }
-}
-
-// Brings the parts of a query together, a warp a query.
-__device__ __forceinline__ void merge_parts(const unsigned long long* __restrict__ keys,
-                                            const float4* __restrict__ parts, int shares, int count,
-                                            int height, int width, Estimator how,
-                                            float* __restrict__ cells, int* __restrict__ peaks,
-                                            float* __restrict__ similarity) {
-  const int query = blockIdx.x * (EXPECTED_CELLS_THREADS / 32) + threadIdx.x / 32;
-  const int lane = threadIdx.x % 32;
-  if (query >= count) return;
-  Expectation found = no_cells();
-  for (int i = lane; i < shares; i += 32) {
-    const float4 part = parts[static_cast<long long>(query) * shares + i];
-    found = merged(found, {part.x, part.y, part.z, part.w}, how.sharpness);
-  }
-  found = merged_in_warp(found, how.sharpness);
-  if (lane == 0)
-    write_found(found, keys[query], how, height, width, query, cells, peaks, similarity);
 }

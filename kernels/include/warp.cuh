@@ -1,9 +1,8 @@
 // What a warp does together: sums, 16-byte loads, and keys that order candidates.
 #pragma once
-#include "primitives.cuh"
+#include "finite.cuh"
 
 constexpr unsigned WHOLE_WARP = 0xffffffffu;
-__device__ __forceinline__ float infinity() { return __uint_as_float(0x7f800000u); }
 
 __device__ __forceinline__ float warp_sum(float value) {
 #pragma unroll
@@ -34,9 +33,10 @@ template <> struct Packet<half16> {
 };
 
 // A candidate as one number: the larger key has the larger score, among equal scores the smaller
-// index. 0 is below every candidate. A positive NaN orders above every number.
+// index. 0 is below every candidate. NaN, of either sign, orders above every number.
 __device__ __forceinline__ unsigned long long candidate_key(float score, int index) {
-  unsigned bits = __float_as_uint(score + 0.0f);  // -0 becomes 0, which it equals
+  const float plain = score == score ? score + 0.0f : not_a_number();  // -0 becomes 0, its equal
+  unsigned bits = __float_as_uint(plain);
   bits = (bits & 0x80000000u) ? ~bits : (bits | 0x80000000u);
   return (static_cast<unsigned long long>(bits) << 32) | (0xffffffffu - static_cast<unsigned>(index));
 }

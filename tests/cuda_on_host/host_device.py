@@ -203,7 +203,7 @@ class HostDevice:
     def new_stream(self) -> HostStream:
         return HostStream()
 
-    def new_event(self) -> HostEvent:
+    def new_event(self, timed: bool = False) -> HostEvent:
         return HostEvent()
 
 

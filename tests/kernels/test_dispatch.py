@@ -147,6 +147,34 @@ def test_dlpack_says_which_side_an_array_is_on(opened):
         match(DlpackOnly(2), DlpackOnly(1))
 
 
+def test_a_tensor_on_the_gpu_may_refuse_the_other_interface(opened):
+    """PyTorch's do where they require a gradient, and their DLPack says what to do about it."""
+
+    class NeedsGradient(DlpackOnly):
+        @property
+        def __cuda_array_interface__(self):
+            raise RuntimeError("Can't get __cuda_array_interface__ on Variable that requires grad")
+
+        def __dlpack__(self, **asked):
+            raise BufferError("use tensor.detach()")
+
+    with pytest.raises(BufferError, match="detach"):
+        match(NeedsGradient(2), NeedsGradient(2))
+
+
+@pytest.mark.parametrize(
+    ("queries", "target", "error", "message"),
+    [
+        (np.ones((2, 4)), np.ones((3, 3, 5)), ValueError, "target has 5 channels and the first 4"),
+        (np.ones((2, 4)), np.ones((3, 4)), ValueError, r"target has shape \(3, 4\); 3 dimensions"),
+        ([[1.0]], np.ones((3, 3, 1)), TypeError, "queries is a list; give numpy or GPU arrays"),
+    ],
+)
+def test_what_cannot_be_matched_is_told_in_one_line(queries, target, error, message):
+    with pytest.raises(error, match=message):
+        match(queries, target)
+
+
 def test_the_host_needs_nothing_of_cuda():
     program = (
         "import sys\n"

@@ -1,5 +1,8 @@
 // Start, device, context, memory and copies of a GPU that is none: memory is the host's.
 //
+// Every GPU has one context, and what was made in one is refused in another: CUDA refuses some of
+// that, and does the rest on a GPU that was not meant.
+//
 // FAKE_CUDA_DEVICES: how many GPUs there are (1). FAKE_CUDA_MEMORY: their bytes (unbounded).
 #include <dlfcn.h>
 
@@ -17,11 +20,12 @@ std::recursive_mutex lock;
 bool started = false;
 int sticky = SUCCESS;
 thread_local std::vector<uintptr_t> contexts;
-constexpr uintptr_t primary = 0xc0de;
+constexpr uintptr_t primary = 0x100;  // of the first GPU; the next GPU's is the next number
 
 struct Allocation {
   size_t size;
-  bool host;  // page-locked memory of the host
+  bool host;  // page-locked memory of the host, which all contexts share
+  uintptr_t context;
 };
 std::map<Address, Allocation> allocations;
 size_t allocated = 0;
@@ -38,8 +42,10 @@ const Allocation* allocation_of(Address address) {
 }
 bool on_device(Address address, size_t size) {
   auto* found = allocation_of(address);
-  return found && !found->host && (!size || allocation_of(address + size - 1) == found);
+  if (!found || found->host || found->context != current()) return false;
+  return !size || allocation_of(address + size - 1) == found;
 }
+int devices() { return int(setting("FAKE_CUDA_DEVICES", 1)); }
 bool pinned(const void* host) {
   auto* found = allocation_of(reinterpret_cast<Address>(host));
   return found && found->host;
@@ -51,22 +57,23 @@ template <typename Pointer> Pointer memory(Address address) {
 
 Turn::Turn() { lock.lock(); }
 Turn::~Turn() { lock.unlock(); }
+uintptr_t current() { return contexts.empty() ? 0 : contexts.back(); }
 int ready() { return !started ? NOT_INITIALIZED : contexts.empty() ? INVALID_CONTEXT : sticky; }
 int failure() { return sticky; }
 void fail(Result error) { sticky = error; }
 
 DRIVER_API int cuInit(unsigned) {
-  if (!setting("FAKE_CUDA_DEVICES", 1)) return NO_DEVICE;
+  if (!devices()) return NO_DEVICE;
   started = true;
   return SUCCESS;
 }
 DRIVER_API int cuDriverGetVersion(int* version) { return *version = 13000, SUCCESS; }
 DRIVER_API int cuDeviceGetCount(int* count) {
-  return *count = int(setting("FAKE_CUDA_DEVICES", 1)), SUCCESS;
+  return *count = devices(), SUCCESS;
 }
 DRIVER_API int cuDeviceGet(int* device, int number) {
   if (!started) return NOT_INITIALIZED;
-  if (number >= int(setting("FAKE_CUDA_DEVICES", 1))) return INVALID_DEVICE;
+  if (number >= devices()) return INVALID_DEVICE;
   return *device = number, SUCCESS;
 }
 DRIVER_API int cuDeviceGetName(char* name, int length, int) {
@@ -79,8 +86,9 @@ DRIVER_API int cuDeviceGetAttribute(int* value, int attribute, int) {
   return *value = found->second, SUCCESS;
 }
 
-DRIVER_API int cuDevicePrimaryCtxRetain(uintptr_t* context, int) {
-  return *context = primary, SUCCESS;
+DRIVER_API int cuDevicePrimaryCtxRetain(uintptr_t* context, int device) {
+  if (device < 0 || device >= devices()) return INVALID_DEVICE;
+  return *context = primary + uintptr_t(device), SUCCESS;
 }
 DRIVER_API int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 DRIVER_API int cuCtxSetCurrent(uintptr_t context) {
@@ -97,7 +105,8 @@ DRIVER_API int cuCtxPopCurrent_v2(uintptr_t* context) {
   return contexts.pop_back(), SUCCESS;
 }
 DRIVER_API int cuCtxGetDevice(int* device) {
-  return *device = 0, contexts.empty() ? INVALID_CONTEXT : SUCCESS;
+  if (contexts.empty()) return INVALID_CONTEXT;
+  return *device = int(current() - primary), SUCCESS;
 }
 
 static int allocate(void** pointer, size_t size, bool host) {
@@ -108,7 +117,7 @@ static int allocate(void** pointer, size_t size, bool host) {
   *pointer = aligned_alloc(512, (size + 511) / 512 * 512);
   if (!*pointer) return OUT_OF_MEMORY;
   memset(*pointer, 0xff, size);
-  allocations[reinterpret_cast<Address>(*pointer)] = {size, host};
+  allocations[reinterpret_cast<Address>(*pointer)] = {size, host, current()};
   if (!host) allocated += size;
   return SUCCESS;
 }
@@ -117,6 +126,7 @@ static int release(Address address, bool host) {
   if (contexts.empty()) return INVALID_CONTEXT;
   auto found = allocations.find(address);
   if (found == allocations.end() || found->second.host != host) return INVALID_VALUE;
+  if (!host && found->second.context != current()) return INVALID_CONTEXT;
   run_all();
   if (!host) allocated -= found->second.size;
   allocations.erase(found);
@@ -138,11 +148,12 @@ DRIVER_API int cuMemFreeHost(void* pointer) {
 DRIVER_API int cuPointerGetAttribute(void* value, int attribute, Address pointer) {
   Turn turn;
   constexpr int memory_type = 2, ordinal = 9, host = 1, device = 2;
+  if (int error = ready()) return error;
   auto* found = allocation_of(pointer);
   if (!found) return INVALID_VALUE;
   int* result = static_cast<int*>(value);
   if (attribute == memory_type) return *result = found->host ? host : device, SUCCESS;
-  if (attribute == ordinal) return *result = 0, SUCCESS;
+  if (attribute == ordinal) return *result = int(found->context - primary), SUCCESS;
   return INVALID_VALUE;
 }
 

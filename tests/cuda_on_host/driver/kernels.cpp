@@ -18,11 +18,13 @@
 
 namespace {
 struct Function {
+  uintptr_t context;
   std::string name;
   Kernel kernel;
   int most_dynamic_bytes;
 };
 struct Module {
+  uintptr_t context;
   Cubin cubin;
   std::map<std::string, std::unique_ptr<Function>> functions;
 };
@@ -114,6 +116,7 @@ DRIVER_API int cuModuleLoadData(Module** module, const void* image) {
   Turn turn;
   if (int error = ready()) return error;
   auto made = std::make_unique<Module>();
+  made->context = current();
   if (!read_cubin(image, made->cubin)) return INVALID_IMAGE;
   for (auto& [name, kernel] : made->cubin.kernels)
     kernel.shared_bytes -= std::min(reserved, kernel.shared_bytes);
@@ -132,10 +135,11 @@ DRIVER_API int cuModuleUnload(Module* module) {
 }
 DRIVER_API int cuModuleGetFunction(Function** function, Module* module, const char* name) {
   Turn turn;
+  if (module->context != current()) return INVALID_HANDLE;
   auto found = module->cubin.kernels.find(name);
   if (found == module->cubin.kernels.end()) return NOT_FOUND;
   auto& made = module->functions[name];
-  if (!made) made.reset(new Function{name, found->second, without_opt_in});
+  if (!made) made.reset(new Function{current(), name, found->second, without_opt_in});
   *function = made.get();
   return SUCCESS;
 }
@@ -146,6 +150,7 @@ DRIVER_API int cuFuncGetAttribute(int* value, int attribute, Function* function)
   return SUCCESS;
 }
 DRIVER_API int cuFuncSetAttribute(Function* function, int attribute, int value) {
+  if (function->context != current()) return INVALID_HANDLE;
   int most = opt_in - int(function->kernel.shared_bytes);
   if (attribute != most_dynamic_size || value < 0 || value > most) return INVALID_VALUE;
   function->most_dynamic_bytes = value;
@@ -158,6 +163,7 @@ DRIVER_API int cuLaunchKernel(Function* function, unsigned grid_x, unsigned grid
                               unsigned shared_bytes, uintptr_t stream, void** values,
                               void** extra) {
   Turn turn;
+  if (function->context != current()) return INVALID_HANDLE;
   uint64_t blocks = uint64_t(grid_x) * grid_y * grid_z;
   uint64_t threads = uint64_t(block_x) * block_y * block_z;
   if (!blocks || grid_y > 65535 || grid_z > 65535) return INVALID_VALUE;

@@ -20,7 +20,8 @@ struct Capture {
 };
 
 struct Stream {
-  explicit Stream(bool blocking) : blocking(blocking) {}
+  Stream(uintptr_t context, bool blocking) : context(context), blocking(blocking) {}
+  uintptr_t context;
   bool blocking;  // waits for the legacy default stream, which waits for it
   std::deque<Work> queue;
   unsigned long long enqueued = 0, done = 0;
@@ -32,16 +33,20 @@ struct Stream {
 };
 
 struct Event {
-  std::shared_ptr<Stream> stream;  // where it was last recorded
+  uintptr_t context;
+  bool timed;
+  std::shared_ptr<Stream> stream{};  // where it was last recorded
   unsigned long long ticket = 0;
-  std::chrono::steady_clock::time_point moment;
+  std::chrono::steady_clock::time_point moment{};
 };
 
 struct Graph {
+  uintptr_t context;
   std::vector<Work> work;
 };
 
-// The stream of a handle: 0 and 1 are the legacy default stream. Null where there is none.
+// The stream of a handle: 0 and 1 are the legacy default stream of the current context. Null where
+// there is none in it.
 std::shared_ptr<Stream> stream_of(uintptr_t handle);
 // Runs everything in every stream.
 void run_all();

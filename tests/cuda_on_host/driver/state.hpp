@@ -10,6 +10,8 @@ struct Turn {
   ~Turn();
 };
 
+// The current context of the calling thread, or 0.
+uintptr_t current();
 // SUCCESS, or why a call that needs a context cannot be done.
 int ready();
 // The error of a kernel that failed, or SUCCESS.

@@ -27,7 +27,7 @@ WIDE_COPIES = r"LDGSTS\.E\.BYPASS\.128"  # from sm_80 on; before, loads and stor
 # kernels: what their machine code must contain
 COUNTED_ON = {
     r"nearest_few_f32|measure_f(32|16)|nearest_rows_f(32|16)|gather_rows": [WIDE_LOADS],
-    r"expected_cells_f(32|16)": [WIDE_LOADS],
+    r"windows_f(32|16)": [WIDE_LOADS],
     r"nearest_few_f16": [WIDE_LOADS, TENSOR_CORES],
     r"(nearest_dense|nearest_dense_below|both_ways)_f16": [
         TENSOR_CORES, FRAGMENT_LOADS, WIDE_COPIES,

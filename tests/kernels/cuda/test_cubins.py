@@ -73,6 +73,15 @@ def test_titles_tell_compilers_and_versions_apart() -> None:
     assert all(title.split()[1][0].isdigit() for title in titles)
 
 
+def test_an_update_of_nvrtc_is_another_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = real(compilers.Nvrtc).title
+    release = ".".join(full.split(".")[:2])
+    titles = {release: "0.0.1", f"{release}.7": f"{release.split()[1]}.7"}
+    for title, installed in titles.items():
+        monkeypatch.setattr(compilers, "version", lambda _, found=installed: found)
+        assert compilers.Nvrtc().title == title
+
+
 def test_a_cubin_is_compiled_once(counting: Counting) -> None:
     first, second = cubins.cubin("kernels", "sm_90"), cubins.cubin("kernels", "sm_90")
     assert first == second
@@ -131,3 +140,22 @@ def test_nvcc_is_looked_for_where_toolkits_are(
     program.write_text("#!/bin/sh\nexit 3\n")
     with pytest.raises(CudaError, match="does not run"):
         compilers.compiler()
+    program.write_text("#!/bin/sh\n")
+    with pytest.raises(CudaError, match="does not tell its version.*install"):
+        compilers.compiler()
+
+
+def test_an_interrupt_while_it_is_kept_comes_through(
+    counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def interrupted(path: Path, target: Path) -> None:
+        replace(path, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cubins.cubin("kernels", "sm_90")
+    assert cubins.cubin("kernels", "sm_90")
+    assert len(counting.asked) == 1

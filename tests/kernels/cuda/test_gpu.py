@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from geoaware.kernels.cuda import cubins
+from geoaware.kernels.cuda import cubins, libcuda
 from geoaware.kernels.cuda.arrays import DeviceArray
 from geoaware.kernels.cuda.device import NULL
 from geoaware.kernels.cuda.errors import CudaError, CudaMemoryError
@@ -147,13 +147,15 @@ def test_a_stream_waits_for_anothers_event(gpu: Gpu) -> None:
 
 
 def test_events_tell_the_time_between_them(gpu: Gpu) -> None:
-    before, after = gpu.new_event(), gpu.new_event()
+    before, after = gpu.new_event(timed=True), gpu.new_event(timed=True)
     there = DeviceArray.of(gpu, np.zeros(1000, np.float32))
     before.record(gpu.stream)
     add(gpu, there, there)
     after.record(gpu.stream)
     after.synchronize()
     assert 0 < after.milliseconds_since(before) < 10_000
+    with pytest.raises(CudaError, match="cuEventElapsedTime"):
+        gpu.new_event().milliseconds_since(before)
 
 
 def test_freed_memory_is_given_out_again(gpu: Gpu) -> None:
@@ -167,6 +169,18 @@ def test_freed_memory_is_given_out_again(gpu: Gpu) -> None:
 def test_too_much_memory_is_a_clear_error(gpu: Gpu) -> None:
     with pytest.raises(CudaMemoryError, match="MiB of memory left"):
         gpu.allocate(2**50)
+
+
+def test_too_much_page_locked_memory_is_a_clear_error(gpu: Gpu) -> None:
+    with pytest.raises(CudaMemoryError, match="MiB of page-locked memory"):
+        gpu.pinned((2**50,), np.uint8)
+
+
+def test_it_works_wherever_another_library_left_the_thread(gpu: Gpu) -> None:
+    libcuda.call("cuCtxSetCurrent", None)
+    there = DeviceArray.of(gpu, np.ones(5, np.float32))
+    libcuda.call("cuCtxSetCurrent", None)
+    assert add(gpu, there, there).numpy().tolist() == [2] * 5
 
 
 def test_threads_share_the_device(gpu: Gpu) -> None:

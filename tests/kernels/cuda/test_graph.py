@@ -37,6 +37,16 @@ def test_a_graph_does_the_same_with_what_is_there_now(gpu: Gpu) -> None:
         assert results[0].numpy().tolist() == [3 * value for value in values]
 
 
+def test_a_graph_keeps_the_arrays_it_reads(gpu: Gpu) -> None:
+    inputs, results = [array(gpu, 1, 2)], []
+    graph = CudaGraph(gpu, lambda: results.append(add(gpu, inputs[0], inputs[0])))
+    inputs.clear()
+    others = [array(gpu, 7, 7) for _ in range(8)]
+    graph.replay()
+    assert results[0].numpy().tolist() == [2, 4]
+    assert len(others) == 8
+
+
 def test_recording_does_nothing_yet(gpu: Gpu) -> None:
     target = array(gpu, 5, 5)
     graph = CudaGraph(gpu, lambda: gpu.fill(target.pointer, 0, target.nbytes))

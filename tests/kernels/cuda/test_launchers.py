@@ -121,6 +121,100 @@ except CudaMemoryError as error:
     )
 
 
+def test_memory_that_nobody_uses_is_given_to_other_libraries(launcher: str) -> None:
+    program = """
+device = open_device()
+kept = device.allocate(100_000)
+unused = [device.allocate(1000) for _ in range(900)]
+del unused
+for _ in range(2):
+    try:
+        print(bool(device.context.handle("cuMemAlloc_v2", 950_000)))
+    except CudaMemoryError:
+        print("full")
+        device.trim()
+"""
+    output = told(launcher, program, FAKE_CUDA_MEMORY="1100000")
+    assert output.split() == ["full", "True"]
+
+
+def test_another_library_may_use_another_gpu_in_the_thread(launcher: str) -> None:
+    program = """
+from geoaware.kernels.cuda import libcuda
+from geoaware.kernels.cuda.context import Context
+from geoaware.kernels.cuda.graph import CudaGraph
+
+def elsewhere(step):
+    other.enter()
+    return step()
+
+device, other = open_device(), Context(1)
+host = elsewhere(lambda: device.pinned((5,), np.float32))
+host[:] = 1
+ones = elsewhere(lambda: DeviceArray.of(device, host))
+total = elsewhere(lambda: DeviceArray.empty(device, (5,), np.float32))
+kernel = elsewhere(lambda: device.kernel("launching", "add"))
+elsewhere(lambda: kernel.launch((1,), (5,), [ones, ones, total, np.int32(5)]))
+stream = elsewhere(device.new_stream)
+done, later = (elsewhere(lambda: device.new_event(timed=True)) for _ in range(2))
+elsewhere(lambda: done.record(device.stream))
+elsewhere(lambda: stream.wait(done))
+elsewhere(lambda: device.download(total.pointer, host, stream))
+elsewhere(lambda: later.record(stream))
+elsewhere(later.synchronize)
+elsewhere(lambda: later.milliseconds_since(done))
+print(host.tolist())
+upload = lambda: elsewhere(lambda: device.upload(host, ones.pointer))
+graph = elsewhere(lambda: CudaGraph(device, upload))
+elsewhere(graph.replay)
+elsewhere(stream.synchronize)
+print(elsewhere(ones.numpy).tolist())
+theirs = other.handle("cuMemAlloc_v2", 64)
+print(elsewhere(lambda: (device.holds(ones.pointer), device.holds(theirs))))
+elsewhere(device.trim)
+other.enter()
+del host, stream, done, later, graph
+print(device.holds(libcuda.handle("cuMemAlloc_v2", 64)))
+"""
+    output = told(launcher, program, FAKE_CUDA_DEVICES="2")
+    two = "[2.0, 2.0, 2.0, 2.0, 2.0]"
+    assert output.splitlines() == [two, two, "(True, False)", "False"]
+
+
+def test_a_launch_may_come_while_pycuda_prepares_another(launcher: str) -> None:
+    if launcher != "pycuda":
+        pytest.skip("only PyCUDA prepares launches")
+    program = """
+import pycuda.driver
+from threading import Event, Thread
+prepare, begun, go_on = pycuda.driver.Function.prepare, Event(), Event()
+
+def slowly(function, kinds):
+    if kinds.startswith("l"):
+        function.arg_format = ""  # as PyCUDA begins
+        begun.set()
+        go_on.wait(10)
+    return prepare(function, kinds)
+
+def launch(first):
+    kernel.launch((1,), (5,), [first, ones, total, np.int32(5)])
+
+pycuda.driver.Function.prepare = slowly
+device = open_device()
+ones, total = (DeviceArray.of(device, np.ones(5, np.float32)) for _ in range(2))
+kernel = device.kernel("launching", "add")
+launch(ones)
+other = Thread(target=launch, args=[np.int64(ones.pointer)])
+other.start()
+begun.wait(10)
+launch(ones)
+go_on.set()
+other.join()
+print(total.numpy().tolist())
+"""
+    assert told(launcher, program) == "[2.0, 2.0, 2.0, 2.0, 2.0]\n"
+
+
 def test_a_forked_process_is_told_why_it_has_no_device(launcher: str) -> None:
     program = """
 open_device()

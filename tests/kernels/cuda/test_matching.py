@@ -116,13 +116,13 @@ def test_equals_go_to_the_smaller_cell(device):
     assert found.back.numpy().tolist() == [0] * 6
 
 
-def test_twelve_points_take_three_launches():
+def test_twelve_points_take_four_launches():
     device = Recorder()
     source, target = descriptors(9, 8, 8, 32), descriptors(10, 8, 8, 32)
     arrays = on(device, source, target, cells_of(11, (8, 8), 12))
     match_points(*arrays, SOFT)
-    there, back = device.asked[:3], device.asked[3:]
-    assert [name.split("_")[0] for name in there] == ["sample", "nearest", "expected"]
+    there, back = device.asked[:4], device.asked[4:]
+    assert [name.split("_")[0] for name in there] == ["sample", "nearest", "windows", "merged"]
     assert [name.split("_")[0] for name in back] == ["gather", "nearest", "peak"]
 
 

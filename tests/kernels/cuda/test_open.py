@@ -7,7 +7,7 @@ import pytest
 from geoaware.kernels.cuda import compilers, libcuda
 from geoaware.kernels.cuda import open as opening
 from geoaware.kernels.cuda.describe import describe
-from geoaware.kernels.cuda.errors import CudaError
+from geoaware.kernels.cuda.errors import CudaError, NoDriverError
 
 
 @pytest.fixture
@@ -64,9 +64,10 @@ def test_a_launcher_that_is_not_installed(
 
 
 @pytest.mark.usefixtures("no_driver")
-def test_no_driver(installed: set[str]) -> None:
-    installed.add("cuda.bindings")
-    with pytest.raises(CudaError, match="no NVIDIA driver: libcuda-of-nobody.*install"):
+@pytest.mark.parametrize("packages", [set(), {"cuda.bindings"}])
+def test_without_a_driver_no_package_is_missed(installed: set[str], packages: set[str]) -> None:
+    installed.update(packages)
+    with pytest.raises(NoDriverError, match="no NVIDIA driver: libcuda-of-nobody.*install"):
         opening.open_device()
 
 
@@ -83,3 +84,13 @@ def test_describe_tells_all_that_is_missing(
     assert "no NVIDIA driver" in parts["GPU"].missing
     assert "not installed" in parts["launcher"].missing
     assert "no compiler" in parts["compiler"].missing
+
+
+def test_describe_tells_what_is_broken_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(compilers, "_nvrtc", broken)
+    compiler = describe()[-1]
+    assert compiler.found is None
+    assert "the disk is gone" in compiler.missing

@@ -106,6 +106,45 @@ def test_an_empty_mask_is_infinitely_far(device):
         assert masked_distance(*on(device, a, b, *masks)) == np.inf
 
 
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0)])
+def test_masks_without_cells_are_infinitely_far(device, shape):
+    a, none = descriptors(10, 4, 5, 16), np.zeros(shape, np.uint8)
+    assert masked_distance(*on(device, a, a, none, none)) == np.inf
+
+
+@pytest.mark.parametrize("grid", [(6, 6), (3, 6), (6, 2)])
+def test_what_lies_beside_a_mask_does_not_matter(device, grid):
+    """Where the masks' grid meets cells of the map, those beside have no share."""
+    a, b = descriptors(22, 6, 6, 16), descriptors(23, *grid, 16)
+    inside = np.zeros(grid, np.uint8)
+    inside[: grid[0] // 2, : grid[1] // 2] = 1
+    clean = masked_distance(*on(device, a, b, inside, inside))
+    b[grid[0] // 2 :], b[:, grid[1] // 2 :] = np.nan, np.inf
+    assert masked_distance(*on(device, a, b, inside, inside)) == clean
+
+
+def test_nothing_has_no_neighbours(device):
+    a, b = descriptors(24, 0, 5), descriptors(25, 6, 5)
+    for found in (neighbours(*on(device, a, b)).numpy(), neighbours_on_host(a, b)):
+        assert len(found.forward) == len(found.distance) == len(found.mutual) == 0
+        assert found.backward.tolist() == [-1] * 6
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        (np.ones((4, 5), np.float32), np.ones((6, 7), np.float32), "b has shape"),
+        (np.ones((4, 5)), np.ones((6, 5)), "a has dtype float64"),
+        (np.ones((4, 5), np.float32), np.ones((6, 5), np.float16), "b has dtype float16"),
+        (np.ones((1, 4, 5), np.float32), np.ones((6, 5), np.float32), "a has shape"),
+        (np.ones((4, 5), np.float32), np.ones((0, 5), np.float32), "b has no rows"),
+    ],
+)
+def test_neighbours_of_what_does_not_fit_are_refused(device, a, b, message):
+    with pytest.raises(ValueError, match=message):
+        neighbours(*on(device, a, b))
+
+
 def test_near_descriptors_keep_their_distance(device):
     """1e-4 apart: |a|^2 + |b|^2 - 2 a.b would leave nothing of it in float32."""
     a = descriptors(12, 1, 9, 64)

@@ -38,9 +38,14 @@ SIZES = [
     (2, 3, 1),
 ]
 
-needs_its_order = pytest.mark.skipif(
-    int(PIL.__version__.split(".")[0]) < 13, reason="before 13, Pillow went across first always"
-)
+PILLOW = int(PIL.__version__.split(".")[0])
+
+
+def skip_where_pillow_goes_across_first(image: Image.Image, frame: Frame) -> None:
+    """The kernels go down first where Pillow 13 does; bytes between the passes are others then."""
+    rows, columns = image.height - frame.inner_height, image.width - frame.inner_width
+    if PILLOW < 13 and rows > max(0, 2 * columns):
+        pytest.skip(f"Pillow {PIL.__version__} goes across first always, 13 and the kernels do not")
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -55,6 +60,8 @@ def both(
     """The frame by the kernels and by the runtime."""
     spec = FrameSpec.model_construct(mode=mode, side=side, resample=resample, padding=PADDING)
     frame = Frame.fit(mode, side, image.width, image.height)
+    if resample != "bilinear-no-antialias":
+        skip_where_pillow_goes_across_first(image, frame)
     made = to_frame(
         DeviceArray.of(device, np.asarray(image)),
         side,
@@ -66,7 +73,6 @@ def both(
     return made.numpy(), images.to_frame(image, spec, side)
 
 
-@needs_its_order
 @pytest.mark.parametrize("resample", TOLERANCES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("width", "height", "side"), SIZES)
@@ -75,7 +81,6 @@ def test_frames_are_those_of_pillow(device, width, height, side, mode, resample)
     assert abs(made - truth).max() <= TOLERANCES[resample]
 
 
-@needs_its_order
 @pytest.mark.parametrize("resample", TOLERANCES)
 @pytest.mark.parametrize("path", PHOTOGRAPHS, ids=lambda path: path.stem)
 def test_frames_of_photographs(device, path: Path, resample):

@@ -12,6 +12,8 @@ from geoaware.kernels.cuda.descriptors import sample
 from geoaware.kernels.cuda.descriptors import unit as unit_on_device
 from geoaware.kernels.cuda.device import Device
 from geoaware.kernels.cuda.similarity import both_ways, inverse_norms, nearest, nearest_keys
+from geoaware.kernels.similarity import sample as sample_on_host
+from tests.cuda_on_host.host_device import HostDevice, HostKernel
 
 TYPES = [np.float32, np.float16]
 
@@ -155,9 +157,10 @@ def test_what_is_not_finite_shows(device: Device, path: str, dtype: type, bad: f
     for normal in (True, False):
         spoiled = queries.copy()
         spoiled[3, 20] = bad
-        _, similarity = nearest(*put(device, spoiled, target), count=2, unit=normal)
+        indices, similarity = nearest(*put(device, spoiled, target), count=2, unit=normal)
         expected = np.repeat([[False], [False], [False], [True], [False]], 2, axis=1)
         np.testing.assert_array_equal(np.isnan(similarity.numpy()), expected)
+        assert indices.numpy()[3].tolist() == [0, 0]  # a row that is there
         spoiled = target.copy()
         spoiled[66, 1] = bad
         indices, similarity = nearest(*put(device, queries, spoiled), unit=normal)
@@ -186,6 +189,17 @@ def test_what_is_not_finite_shows_both_ways_unless_left_out(
     assert (backward.numpy() >> np.uint64(32) < nan | 1 << 31).all()
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_nobody_nearest_to_what_is_not_finite_is_left_out(device: Device, metric: str):
+    """Where a whole descriptor is NaN, so is its product with the zeros of those left out."""
+    a, b = rows(0, 3, 24), rows(1, 5, 24)
+    a[1], b[2] = np.nan, np.nan
+    inside_a, inside_b = np.uint8([0, 1, 1]), np.uint8([0, 0, 0, 1, 1])
+    forward, backward = both_ways(*put(device, a, b), metric, *put(device, inside_a, inside_b))
+    assert rows_of(forward)[:2].tolist() == [-1, 3]
+    assert rows_of(backward).tolist() == [-1, -1, -1, 1, 1]
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e18, 1e30])
 def test_norms_beyond_what_squares_hold(device: Device, scale: float):
     target = rows(1, 40, 12) * np.float32(scale)
@@ -196,6 +210,26 @@ def test_norms_beyond_what_squares_hold(device: Device, scale: float):
     np.testing.assert_allclose(inverse_norms(on_device).numpy(), truth, rtol=1e-5)
     made = unit_on_device(on_device.reshape(8, 5, 12)).numpy()
     np.testing.assert_allclose(made.reshape(40, 12), reference.unit(target), atol=1e-6)
+
+
+def test_rows_too_short_for_an_inverse_count_as_zero(device: Device, path: str):
+    target, queries = np.zeros((3, 8), np.float32), np.zeros((2, 8), np.float32)
+    target[0, 0], target[1, 1], queries[:, 1] = 1e-40, 0.5, 1
+    queries[1] = -queries[0]
+    np.testing.assert_array_equal(inverse_norms(*put(device, target)).numpy(), [0, 2, 0])
+    indices, similarity = nearest(*put(device, queries, target), count=3, unit=False)
+    assert indices.numpy().tolist() == [[1, 0, 2], [0, 2, 1]]
+    assert similarity.numpy().tolist() == [[1, 0, 0], [0, 0, -1]]
+
+
+@pytest.mark.parametrize("nan", [np.float32(np.nan), -np.float32(np.nan)])
+def test_one_key_for_every_nan(device: Device, nan: np.float32):
+    queries, target = rows(0, 2, 8), rows(1, 3, 8)
+    keys = nearest_keys(
+        *put(device, queries, target),
+        target_inverse_norms=DeviceArray.of(device, np.array([1, nan, 1], np.float32)),
+    )
+    assert keys.numpy().tolist() == [0xFFFFFFFF_FFFFFFFE] * 2
 
 
 def test_norms_of_what_is_not_finite(device: Device):
@@ -219,6 +253,20 @@ def test_places_on_the_grid(device: Device, shape: tuple[int, int, int], how: st
     np.testing.assert_allclose(found, truth, atol=2e-6 if dtype is np.float32 else 5e-4)
 
 
+def test_halves_go_up_and_what_is_less_does_not(device: Device):
+    features = np.eye(4, dtype=np.float32)[None]
+    below = np.nextafter(np.float32([0.5, 1.5, 2.5]), np.float32(0))
+    places = np.float32([[x, 0] for x in [*below, 0.5, 1.5, 2.5, -0.5]])
+    expected = [0, 1, 2, 1, 2, 3, 0]
+    on_device = sample(*put(device, features, places)).numpy()
+    for found in (
+        on_device,
+        sample_on_host(features, places),
+        reference.sample(features, places, "nearest"),
+    ):
+        assert found.argmax(axis=1).tolist() == expected
+
+
 def test_a_place_that_is_not_finite_shows_and_its_neighbours_stay(device: Device):
     features = np.ones((2, 2, 40), np.float32)
     features[0, 1, 33], features[1, 0] = np.inf, 0
@@ -236,6 +284,9 @@ def test_no_queries_find_nothing(device: Device):
     assert nearest_keys(*put(device, none, target)).shape == (0,)
     assert sample(*put(device, target[None], np.zeros((0, 2), np.float32))).shape == (0, 8)
     assert unit_on_device(*put(device, none)).shape == (0, 8)
+    forward, backward = both_ways(*put(device, none, target))
+    assert forward.shape == (0,)
+    assert rows_of(backward).tolist() == [-1] * 4
 
 
 def test_arguments_that_do_not_fit_are_refused(device: Device):
@@ -251,7 +302,7 @@ def test_arguments_that_do_not_fit_are_refused(device: Device):
         "count 4 must lie between 1 and the 3": lambda: nearest(a, a, count=4),
         "below has shape": lambda: nearest_keys(a, a, below=empty),
         "target_inverse_norms has shape": lambda: nearest_keys(a, a, target_inverse_norms=a),
-        "a has no rows": lambda: both_ways(empty, a),
+        "b has no rows": lambda: both_ways(a, empty),
         "metric is 'other'": lambda: both_ways(a, a, "other"),
         "inside_b has dtype float32": lambda: both_ways(a, a, inside_b=inverse_norms(a)),
         "cells has dtype float64": lambda: sample(a.reshape(1, 3, 8), cells),
@@ -299,6 +350,25 @@ def test_no_race_and_nothing_undefined(
     monkeypatch.setattr(module, "FEW", {"f32": 0, "f16": 0})
     assert_finds(checked, (3, 40, 72), dtype)
     both_ways(*put(checked, rows(0, 5, 40, dtype), rows(1, 7, 40, dtype)))
+
+
+class SizesAlone(HostDevice):
+    """A device that checks the sizes of a launch, as CUDA does, and runs nothing."""
+
+    def kernel(self, file: str, name: str) -> HostKernel:
+        kernel = super().kernel(file, name)
+        kernel.launch = lambda grid, block, arguments, shared_bytes=0: kernel._check_sizes(
+            grid, block, shared_bytes, 1024
+        )
+        return kernel
+
+
+def test_a_target_of_more_rows_than_a_grid_is_high(always_dense: None):
+    device = SizesAlone()
+    few, many = (DeviceArray(device, 16, (n, 4), np.dtype(np.float32), None) for n in (1, 2**24))
+    assert nearest_keys(few, many).shape == (1,)
+    with pytest.raises(ValueError, match="16777216 rows; at most 8388480"):
+        nearest_keys(many, few)
 
 
 def test_the_host_agrees(device: Device):
