@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from pydantic import ValidationError
 
 from ..kernels.home import home as own_folder
 from .errors import GeoAwareError, InputError, first_problem
-from .manifest import LOCAL, EngineRecord, File, Manifest
+from .manifest import LOCAL, MANIFEST, RANDOM, EngineKind, EngineRecord, File, Manifest
 from .recipe import NAME_PATTERN
 
-MANIFEST = "manifest.json"
 DEFAULT = "lite"
+
+# The first ONNX opset whose attention is one operator, which not every TensorRT takes in fp32.
+FUSED_ATTENTION_OPSET = 23
 
 _SHIPPED = Path(__file__).parent / "bundles"
 
@@ -71,20 +74,36 @@ class Bundle:
 
     def build_command(self) -> str:
         """The command that builds this bundle."""
-        command = build_command(self.manifest.name)
+        name = self.manifest.name
+        command = build_command(name.removesuffix("-random") if self.manifest.is_random else name)
         if self.manifest.models[0].stored_as != self.manifest.precision:
             command += " --compact"
-        for record in self.manifest.weights:
-            if record.source.startswith(LOCAL):
-                command += f" --weights {record.part}=FILE"
+        command += self._weights_options()
         if self.path.parent != home() and not is_shipped(self.path):
-            command += f" --out {self.path}"
+            command += f" --out {shlex.quote(str(self.path))}"
         return command
+
+    def no_engine(self, kind: EngineKind) -> str:
+        """What to say where the bundle has no engine of a kind: the command that builds one."""
+        lacks = f"{self.path}: has no {kind} engine"
+        if self.manifest.precision == "int8":
+            return f"{lacks}: int8 is for the CPU, engines are built of fp32 and fp16 models"
+        command = f"{self.build_command()} --engine {kind}"
+        if self._may_fuse_attention_in_single():
+            command += " --force"
+        named = f", then name it (--bundle {DEFAULT})" if is_shipped(self.path) else ""
+        return f"{lacks}; build one on this machine{named}: {command}"
+
+    def prove_command(self) -> str:
+        """The command that proves its engines which were built without a GPU."""
+        return f"geoexport prove {shlex.quote(str(self.path))}"
 
     def engine_command(self, record: EngineRecord) -> str:
         """The command that builds an engine like this one for the GPU it runs on."""
         options = record.options
         command = f"{self.build_command()} --engine {record.kind}"
+        if self._may_fuse_attention_in_single():
+            command += f" --opset {self._opset}"
         command += f" --batch {','.join(map(str, record.batches))}"
         if options.workspace_gb is not None:
             command += f" --workspace {options.workspace_gb:g}"
@@ -95,6 +114,26 @@ class Bundle:
         if options.hardware_compatible:
             command += " --hardware-compatible"
         return command
+
+    @property
+    def _opset(self) -> int:
+        return max(model.opset for model in self.manifest.models)
+
+    def _may_fuse_attention_in_single(self) -> bool:
+        return self.manifest.precision == "fp32" and self._opset >= FUSED_ATTENTION_OPSET
+
+    def _weights_options(self) -> str:
+        """The options that name weights which are not the published ones."""
+        sources = {record.source for record in self.manifest.weights}
+        if len(sources) == 1 and self.manifest.is_random:
+            return f" --random-weights {sources.pop().removeprefix(RANDOM)}"
+        options = ""
+        for record in self.manifest.weights:
+            if record.source.startswith(LOCAL):
+                options += f" --weights {record.part}=FILE"
+            elif record.source.startswith(RANDOM):
+                options += f" --weights {record.part}={record.source}"
+        return options
 
     def _verify(self, file: File, repair: str) -> None:
         path = self.file(file.name)

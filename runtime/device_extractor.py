@@ -12,7 +12,9 @@ from ..kernels.cuda.arrays import DeviceArray
 from ..kernels.cuda.device import Device
 from ..kernels.cuda.preprocess import to_frame
 from .engines import DeviceEngine
+from .engines.buffers import first_rows
 from .engines.runs import runs
+from .errors import gpu_errors
 from .geometry import Frame
 from .recipe import FrameSpec
 from .staging import Staging
@@ -31,16 +33,20 @@ class DeviceExtractor:
         self._batches = engines[0].batches
         self.batch = max(self._batches or (ANY_BATCH,))
         self._device, self._engines, self._spec = device, engines, frame
-        self._kept: dict[tuple[int, int], DeviceArray] = {}
+        self._kept: dict[int, DeviceArray] = {}
         self._staging, self._lock = Staging(device), Lock()
 
     def descriptors(self, images: Sequence[Image.Image]) -> list[DeviceArray]:
-        """Descriptors (rows, cols, channels), unit norm, of upright RGB images."""
+        """Descriptors (rows, cols, channels), unit norm, of upright RGB images.
+
+        Raises GeoAwareError where the GPU fails, or its memory does not suffice.
+        """
         made: list[DeviceArray] = []
-        for start in range(0, len(images), self.batch):
-            part = images[start : start + self.batch]
-            [run] = runs(len(part), self._batches)
-            made += self._batch(part, run.batch)
+        with gpu_errors():
+            for start in range(0, len(images), self.batch):
+                part = images[start : start + self.batch]
+                [run] = runs(len(part), self._batches)
+                made += self._batch(part, run.batch)
         return made
 
     def _batch(self, images: Sequence[Image.Image], size: int) -> list[DeviceArray]:
@@ -48,10 +54,12 @@ class DeviceExtractor:
         pixels = slot.put([np.asarray(image) for image in images])
         with self._lock:
             slot.await_upload()
-            for side in self._sides():
-                for frame, each in zip(self._frames(size, side).rows(), pixels, strict=False):
-                    self._render(each, side, frame)
-            slot.release()
+            try:
+                for side in self._sides():
+                    for frame, each in zip(self._frames(size, side).rows(), pixels, strict=False):
+                        self._render(each, side, frame)
+            finally:
+                slot.release()
             return self._run(size).copy().rows()[: len(images)]
 
     def _render(self, pixels: DeviceArray, side: int, into: DeviceArray) -> None:
@@ -67,11 +75,11 @@ class DeviceExtractor:
 
     def _frames(self, count: int, side: int) -> DeviceArray:
         """The frames of a batch (count, 3, side, side): always the same memory."""
-        if (count, side) not in self._kept:
-            frames = DeviceArray.empty(self._device, (count, 3, side, side), np.float32)
+        if side not in self._kept:
+            frames = DeviceArray.empty(self._device, (self.batch, 3, side, side), np.float32)
             self._device.fill(frames.pointer, 0, frames.nbytes)
-            self._kept[count, side] = frames
-        return self._kept[count, side]
+            self._kept[side] = frames
+        return first_rows(self._kept[side], count)
 
     def _run(self, batch: int) -> DeviceArray:
         tensors: dict[str, DeviceArray] = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import gpu_errors
 from .features import FeatureMap
 from .geometry import Frame, Grid
 
@@ -31,7 +32,8 @@ class DeviceFeatureMap(FeatureMap):
     @cached_property
     def descriptors(self) -> NDArray[np.float32]:
         """All descriptors (rows, cols, channels), copied to the host."""
-        return self.array.numpy().astype(np.float32, copy=False)
+        with gpu_errors():
+            return self.array.numpy().astype(np.float32, copy=False)
 
     @property
     def grid(self) -> Grid:

@@ -42,7 +42,11 @@ def examine() -> Findings:
     for path in paths:
         try:
             manifest = Bundle.open(path).verified().manifest
-            bundles[str(path)] = f"ok, {manifest.precision}, hash {manifest.hash()}"
+            bundles[str(path)] = f"ok, {manifest.precision}, hash {manifest.hash()}" + "".join(
+                f"; {record.kind} engine for {record.gpu or record.compute_capability}"
+                + ("" if record.parity else ", not proved")
+                for record in manifest.engines
+            )
             shipped_holds |= is_shipped(path)
         except GeoAwareError as error:
             bundles[str(path)] = str(error)
@@ -75,13 +79,12 @@ def _devices() -> dict[str, str]:
         cpu, providers = f"onnxruntime cannot be imported: {first_line(error)}", "none"
     else:
         cpu, providers = "ok, by onnxruntime", ", ".join(onnxruntime.get_available_providers())
-    engines = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-    return {
-        "cpu": cpu,
-        "onnxruntime providers": providers,
-        **{f"CUDA {part.name}": part.found or part.missing for part in describe()},
-        **{kind: version_of(package) or "not installed" for kind, package in engines.items()},
-    }
+    cuda = {f"CUDA {part.name}": part.found or part.missing for part in describe()}
+    if cuda["CUDA GPU"] == cuda["CUDA driver"]:
+        cuda["CUDA GPU"] = "none without the driver"
+    kinds = ("tensorrt", "tensorrt-rtx")
+    engines = {kind: version_of(kind) or f"missing: {install_command(kind)}" for kind in kinds}
+    return {"cpu": cpu, "onnxruntime providers": providers, **cuda, **engines}
 
 
 def _extras() -> dict[str, str]:

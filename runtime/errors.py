@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +20,17 @@ class InputError(GeoAwareError):
     """What the caller asked for cannot be: a missing file, a point outside the image. Exit 2."""
 
     exit_code = 2
+
+
+@contextmanager
+def gpu_errors() -> Iterator[None]:
+    """Raise what fails on a GPU in here as GeoAwareError."""
+    from ..kernels.cuda.errors import CudaError
+
+    try:
+        yield
+    except CudaError as error:
+        raise GeoAwareError(str(error)) from None
 
 
 def first_line(error: BaseException) -> str:

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from .recipe import Name, Recipe, Strict
 
+MANIFEST = "manifest.json"
+
 Precision = Literal["fp32", "fp16", "int8"]
 EngineKind = Literal["tensorrt", "tensorrt-rtx"]
 # How the source of weights begins that were a file of the user's, or that nobody trained.
@@ -20,6 +22,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 def _plain_file_name(name: str) -> str:
     if not name or name in (".", "..") or "/" in name or "\\" in name or ":" in name:
         raise ValueError(f"{name!r} is not the name of a file in the bundle's folder")
+    if name == MANIFEST:
+        raise ValueError(f"{name} is the manifest itself")
     return name
 
 
@@ -143,7 +147,7 @@ class EngineRecord(Strict):
     """All models of a bundle, compiled for one GPU, or ahead of time for an architecture.
 
     version: of TensorRT. gpu: None for an engine that was built without a GPU. batches: the batch
-    sizes it takes, one fixed shape each. plans: of the bundle's models, in their order.
+    sizes it takes, ascending, one fixed shape each. plans: of the bundle's models, in their order.
     parity: as in `Parity`, with the engines in the place of onnxruntime; None while unproved.
     """
 
@@ -161,6 +165,12 @@ class EngineRecord(Strict):
     def target(self) -> tuple[str, str, str | None]:
         """What it is for: a bundle has one record for each kind, architecture and GPU."""
         return self.kind, self.compute_capability, self.gpu
+
+    @model_validator(mode="after")
+    def _batches_ascend(self) -> EngineRecord:
+        if self.batches != tuple(sorted(set(self.batches))):
+            raise ValueError(f"batches of {', '.join(map(str, self.batches))} do not ascend")
+        return self
 
 
 class Built(Strict):
@@ -212,6 +222,13 @@ class Manifest(Strict):
             raise ValueError("an engine does not have one plan for each model")
         if len({record.target for record in self.engines}) < len(self.engines):
             raise ValueError("two engines for the same GPU")
+        return self
+
+    @model_validator(mode="after")
+    def _files_are_its_own(self) -> Manifest:
+        names = [file.name for file in (*self.files, *self.engine_files)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two files named {twice}")
         return self
 
     @property

@@ -12,6 +12,7 @@ from .bundle import Bundle
 from .device_features import DeviceFeatureMap
 from .engines import Device, open_on_device
 from .engines.choice import Choice, choose
+from .errors import gpu_errors
 from .extractor import Extractor
 from .features import FeatureMap
 from .geometry import Frame, grid_points
@@ -40,8 +41,7 @@ class Pipeline:
         threads: CPU threads that one extraction may use; None for all cores.
         """
         self.bundle = bundle.verified()
-        choice = choose(device, bundle)
-        self.device = choice.device
+        self.choice = choice = choose(device, bundle)
         self._hash = bundle.manifest.hash()
         self._extractor: Extractor | DeviceExtractor = (
             Extractor(
@@ -59,6 +59,11 @@ class Pipeline:
         engine for it.
         """
         return cls(Bundle.open(name), device)
+
+    @property
+    def device(self) -> Device:
+        """What runs the models; never `auto`."""
+        return self.choice.device
 
     @property
     def batch(self) -> int:
@@ -110,8 +115,9 @@ def _on_device(bundle: Bundle, choice: Choice) -> DeviceExtractor:
     from .engines.gpu import current
 
     gpu, manifest = current(), bundle.manifest
-    engines = [
-        open_on_device(bundle.path, model, choice.device, gpu, choice.record)
-        for model in manifest.models
-    ]
-    return DeviceExtractor(gpu, engines, manifest.recipe.frame)
+    with gpu_errors():
+        engines = [
+            open_on_device(bundle.path, model, choice.device, gpu, choice.record)
+            for model in manifest.models
+        ]
+        return DeviceExtractor(gpu, engines, manifest.recipe.frame)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from .bundle import Bundle
 from .engines import Device, open_engine
 from .engines.choice import choose
-from .errors import InputError
+from .errors import InputError, gpu_errors
 from .geometry import Frame, Points
 from .images import ImageSource, bilinear, load, to_frame
 from .manifest import MaskDecoder
@@ -74,7 +74,8 @@ class Segmenter:
         )
         self._spec = bundle.manifest.recipe.frame
         self._side = int(encoder.inputs[0].shape[-1])
-        self._encoder = open_engine(bundle.path, encoder, choice.device, threads, choice.record)
+        with gpu_errors():
+            self._encoder = open_engine(bundle.path, encoder, choice.device, threads, choice.record)
         self._decoder = open_engine(bundle.path, decoder.model, "cpu", threads)
 
     @classmethod
@@ -87,7 +88,8 @@ class Segmenter:
         picture = load(image)
         frame = Frame.fit(self._spec.mode, self._side, picture.width, picture.height)
         pixels = to_frame(picture, self._spec, self._side)[None]
-        return Embedding(self._encoder.run({"image": pixels})["embedding"], frame)
+        with gpu_errors():
+            return Embedding(self._encoder.run({"image": pixels})["embedding"], frame)
 
     def mask(
         self,

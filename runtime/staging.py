@@ -54,6 +54,7 @@ class Slot:
 
     def _reserve(self, nbytes: int) -> DeviceArray:
         if self._there is None or nbytes > self._there.nbytes:
+            self._there = None  # its memory may serve for the new one
             self._host = self._device.pinned((nbytes,), np.uint8)
             self._there = DeviceArray.empty(self._device, (nbytes,), np.uint8)
             self._read.record(self._device.stream)  # the memory may have had another reader

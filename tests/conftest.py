@@ -1,12 +1,30 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from geoaware.examples import FOLDER
+from geoaware.kernels.cuda.errors import CudaError
+from geoaware.kernels.cuda.open import open_device
 from geoaware.runtime import Pipeline
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none; in one line, as it is one reason."""
+    if item.get_closest_marker("gpu") and (reason := _no_gpu()):
+        pytest.skip(reason)
+
+
+@cache
+def _no_gpu() -> str:
+    try:
+        open_device()
+    except CudaError as error:
+        return str(error)
+    return ""
 
 
 @pytest.fixture(scope="session")

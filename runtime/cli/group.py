@@ -19,12 +19,6 @@ def _refuse_empty(words: Sequence[str] | None) -> None:
             raise click.UsageError(f"an empty argument ({word!r}); is a shell variable not set?")
 
 
-def _is_the_gpus(error: RuntimeError) -> bool:
-    from ...kernels.cuda.errors import CudaError
-
-    return isinstance(error, CudaError)
-
-
 class OneLineErrors(click.Group):
     """A command group whose errors are one line: exit 2 for usage, 1 for a failed run or check."""
 
@@ -51,10 +45,6 @@ class OneLineErrors(click.Group):
             self._fail(f"cannot write: {error.strerror or error}", 1)
         except (click.Abort, KeyboardInterrupt):
             self._fail("interrupted", 130)
-        except RuntimeError as error:
-            if not _is_the_gpus(error):
-                raise
-            self._fail(str(error), 1)
         sys.exit(status if isinstance(status, int) else 0)
 
     def _fail(self, message: str, status: int) -> None:

@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from ..bundle import Bundle
     from ..engines import Device
+    from ..engines.choice import Choice
     from ..pipeline import Pipeline
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -44,11 +45,14 @@ def chosen_device(device: Device, bundles: Sequence[Bundle]) -> Device:
     choices = [choose(device, bundle) for bundle in bundles]
     if device == "auto":
         for bundle, choice in zip(bundles, choices, strict=True):
-            of = f" for {bundle.manifest.name}" if len(bundles) > 1 else ""
-            reasons = "".join(f"; {reason}" for reason in choice.passed_over)
-            click.echo(f"device: {choice.device}{of} (chosen by auto{reasons})", err=True)
+            _announce(choice, f" for {bundle.manifest.name}" if len(bundles) > 1 else "")
     chosen = {choice.device for choice in choices}
     return chosen.pop() if len(chosen) == 1 else device
+
+
+def _announce(choice: Choice, what: str = "") -> None:
+    reasons = "".join(f"; {reason}" for reason in choice.passed_over)
+    click.echo(f"device: {choice.device}{what} (chosen by auto{reasons})", err=True)
 
 
 def opened_bundles(names: Sequence[str]) -> tuple[Bundle, ...]:
@@ -72,4 +76,7 @@ def load_pipeline(bundle: Bundle, device: Device) -> Pipeline:
     from ..pipeline import Pipeline
 
     _warn_of_random_weights(bundle)
-    return Pipeline(bundle, chosen_device(device, [bundle]))
+    pipeline = Pipeline(bundle, device)
+    if device == "auto":
+        _announce(pipeline.choice)
+    return pipeline

@@ -26,7 +26,11 @@ class Engine(Protocol):
 
 
 class DeviceEngine(Protocol):
-    """A model on the GPU, for one thread at a time; `worker` gives another thread its own."""
+    """A model on the GPU, for one thread at a time.
+
+    All its work goes to the device's one stream, so another set of its buffers for another thread
+    would take memory and run no sooner.
+    """
 
     @property
     def model(self) -> Model:
@@ -39,14 +43,11 @@ class DeviceEngine(Protocol):
     def run(self, inputs: Mapping[str, DeviceArray]) -> dict[str, DeviceArray]:
         """Compute every output from the inputs, both by name, in the device's stream.
 
-        The outputs belong to the engine: its next run of the same batch size writes them again.
+        The outputs belong to the engine: its next run writes them again.
 
         Raises InputError for inputs of another shape or dtype, or of a batch size that it does not
         take, GeoAwareError where the GPU refuses.
         """
-
-    def worker(self) -> DeviceEngine:
-        """The same model with outputs of its own; it shares the weights."""
 
 
 def open_engine(

@@ -29,6 +29,12 @@ def allocated(model: Model, batch: int, gpu: Gpu) -> dict[str, DeviceArray]:
     }
 
 
+def first_rows(array: DeviceArray, count: int) -> DeviceArray:
+    """The first rows of an array, in the same memory."""
+    shape = count, *array.shape[1:]
+    return DeviceArray(array.device, array.pointer, shape, array.dtype, array.owner, array.readonly)
+
+
 def batch_of(model: Model, inputs: Mapping[str, DeviceArray]) -> int:
     """The batch size of a model's inputs. Raises InputError where they are not what it takes."""
     batch = len(inputs[model.inputs[0].name])

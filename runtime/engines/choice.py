@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from ..bundle import Bundle
-from ..errors import GeoAwareError, InputError
+from ..errors import GeoAwareError, InputError, first_line
 from ..manifest import EngineKind, EngineRecord
 from . import Device
 from .fit import check_fit
-from .gpu import NoGpuError, current
+from .gpu import NoGpuError, ready
 
 if TYPE_CHECKING:
     from ...kernels.cuda.gpu import Gpu
@@ -35,7 +35,8 @@ def choose(device: Device, bundle: Bundle | None = None) -> Choice:
     """What runs a bundle's models on the device asked for.
 
     `auto` is an engine of the bundle that fits this GPU, else onnxruntime on the GPU, else on the
-    CPU; whatever is broken about a GPU, it never raises. Any other device is that device.
+    CPU; whatever is broken about a GPU, it never raises. Any other device is that device. A GPU is
+    chosen only where it runs the kernels that match.
 
     Raises GeoAwareError, with the reason and how to mend it, where a device cannot be used, and
     InputError for an engine that the bundle does not have.
@@ -46,7 +47,7 @@ def choose(device: Device, bundle: Bundle | None = None) -> Choice:
         return Choice("cpu")
     if device == "auto":
         return _automatic(bundle)
-    gpu = current()
+    gpu = ready()
     if device == "cuda" or device == "onnxruntime-tensorrt":
         _check_provider(device)
         return Choice(device)
@@ -58,27 +59,31 @@ def choose(device: Device, bundle: Bundle | None = None) -> Choice:
 def _automatic(bundle: Bundle | None) -> Choice:
     passed_over: list[str] = []
     try:
-        gpu = current()
+        gpu = ready()
     except NoGpuError:
         return Choice("cpu")
-    except GeoAwareError as error:
-        return Choice("cpu", passed_over=(str(error),))
+    except Exception as error:
+        return Choice("cpu", passed_over=(first_line(error),))
     for kind in KINDS:
         if bundle and any(record.kind == kind for record in bundle.manifest.engines):
             try:
                 return Choice(kind, _fitting(kind, bundle, gpu), tuple(passed_over))
-            except GeoAwareError as error:
-                passed_over.append(str(error))
+            except Exception as error:
+                passed_over.append(first_line(error))
     try:
         _check_provider("cuda")
-    except GeoAwareError as error:
-        return Choice("cpu", passed_over=(*passed_over, str(error)))
+    except Exception as error:
+        return Choice("cpu", passed_over=(*passed_over, first_line(error)))
     return Choice("cuda", passed_over=tuple(passed_over))
 
 
 def _fitting(kind: EngineKind, bundle: Bundle, gpu: Gpu) -> EngineRecord:
-    """The bundle's engine of a kind that fits a GPU. Raises with what is wrong with the first."""
+    """The bundle's engine of a kind that fits a GPU, one built on such a GPU before others.
+
+    Raises GeoAwareError with what is wrong with the first of them.
+    """
     records = [record for record in bundle.manifest.engines if record.kind == kind]
+    records.sort(key=lambda record: (record.gpu != gpu.name, record.options.hardware_compatible))
     if not records:
         raise InputError(
             f"{bundle.path}: has no {kind} engine; build one on this machine: "

@@ -32,6 +32,20 @@ def current() -> Gpu:
         raise GeoAwareError(first_line(error)) from None
 
 
+def ready() -> Gpu:
+    """The GPU, once it was found to run kernels: one is compiled for it and loaded.
+
+    Raises as `current`, and GeoAwareError where there is no compiler, or the driver refuses what
+    the compiler makes.
+    """
+    gpu = current()
+    try:
+        gpu.kernel("similarity", "decode")
+    except Exception as error:  # each compiler and launcher fails in its own way
+        raise GeoAwareError(first_line(error)) from None
+    return gpu
+
+
 def architecture(gpu: Gpu) -> str:
     """The compute capability as records name it, such as "8.9"."""
     major, minor = gpu.compute_capability

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
-from copy import copy
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ import onnxruntime
 from ..bundle import home
 from ..errors import GeoAwareError, first_line
 from ..manifest import Model
-from .buffers import allocated, batch_of
+from .buffers import allocated, batch_of, first_rows
 from .gpu import architecture
 from .onnxruntime import open_session
+from .out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from ...kernels.cuda.arrays import DeviceArray
@@ -31,6 +32,8 @@ CUDA_OPTIONS = {"use_tf32": "0"}
 # What onnxruntime calls the memory that arrays are bound in.
 MEMORY = "cuda"
 
+# NVIDIA's libraries read it where nobody tells them whether to use TensorFloat-32.
+TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
 
 # The least that is a model: y = x, one float.
 IDENTITY = (
@@ -40,18 +43,26 @@ IDENTITY = (
 )
 
 
+@cache
 def check_provider(provider: str) -> None:
-    """Raise GeoAwareError where onnxruntime lacks a provider, or it does not start."""
+    """Raise GeoAwareError where onnxruntime lacks a provider, or it does not start.
+
+    What started once in a process is not tried again.
+    """
     if provider not in onnxruntime.get_available_providers():
         raise GeoAwareError(
             f"onnxruntime {onnxruntime.__version__} has no {provider}: "
             "pip uninstall -y onnxruntime; pip install onnxruntime-gpu"
         )
-    with redirect_stdout(sys.stderr):  # where it prints what it could not find
-        onnxruntime.preload_dlls()
+    if not hasattr(onnxruntime, "preload_dlls"):
+        raise GeoAwareError(
+            f"onnxruntime {onnxruntime.__version__} is too old to run on a GPU here: "
+            'pip install "onnxruntime-gpu[cuda,cudnn]>=1.21"'
+        )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
+        _preload()
         session = onnxruntime.InferenceSession(IDENTITY, options, providers=[provider])
         # It falls back to the CPU without a word where one of CUDA's libraries is missing.
         if provider in session.get_providers():
@@ -65,6 +76,14 @@ def check_provider(provider: str) -> None:
     )
 
 
+def _preload() -> None:
+    """Load CUDA and cuDNN from where pip put them."""
+    # It prints what it cannot find, and stdout is for results. Redirecting stdout would redirect
+    # that of all threads.
+    vars(onnxruntime)["print"] = partial(print, file=sys.stderr)
+    onnxruntime.preload_dlls()
+
+
 def cache_folder(model: Model, gpu: Gpu) -> Path:
     """Where onnxruntime's TensorRT provider keeps the engines of a model.
 
@@ -72,6 +91,7 @@ def cache_folder(model: Model, gpu: Gpu) -> Path:
     """
     key = [file.sha256 for file in model.files]
     key += [onnxruntime.__version__, gpu.name, architecture(gpu)]
+    key += [os.environ.get(TF32_VARIABLE, "")]
     name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:16]
     return home().parent / "onnxruntime-tensorrt" / name
 
@@ -80,8 +100,9 @@ class OnnxRuntimeGpuEngine:
     """A session whose inputs and outputs stay on the GPU; takes any batch size.
 
     cache: a folder for the engines of onnxruntime's own TensorRT provider, which then runs what it
-    can; it builds them at the first run of each batch size, and nothing proves them. None for the
-    CUDA provider.
+    can; it builds them at the first run of each batch size, and nothing proves them. It has no
+    option against TensorFloat-32: they round the factors of fp32 products to 10 bits, unless
+    NVIDIA_TF32_OVERRIDE=0 is in the environment. None for the CUDA provider.
     """
 
     batches: tuple[int, ...] | None = None
@@ -95,21 +116,15 @@ class OnnxRuntimeGpuEngine:
             providers.insert(0, (TENSORRT, _tensorrt_options(model, cache)))
         wanted = providers[0][0]
         check_provider(wanted)
-        self.session = open_session(folder, model, onnxruntime.SessionOptions(), providers)
+        self.session = self._opened(folder, providers)
         self.session.disable_fallback()
         if wanted not in self.session.get_providers():
             raise GeoAwareError(
                 f"{model.files[0].name}: onnxruntime fell back from {wanted} on {gpu.name}; "
                 "use --device cpu"
             )
-
-        self._outputs: dict[int, dict[str, DeviceArray]] = {}
-
-    def worker(self) -> OnnxRuntimeGpuEngine:
-        """Outputs of its own. See `DeviceEngine.worker`."""
-        other = copy(self)
-        other._outputs = {}
-        return other
+        self._outputs: dict[str, DeviceArray] = {}
+        self._room = 0  # for how large a batch
 
     def run(self, inputs: Mapping[str, DeviceArray]) -> dict[str, DeviceArray]:
         """Compute every output. See `DeviceEngine.run`.
@@ -118,9 +133,7 @@ class OnnxRuntimeGpuEngine:
         onnxruntime's after.
         """
         batch = batch_of(self.model, inputs)
-        if batch not in self._outputs:
-            self._outputs[batch] = allocated(self.model, batch, self.gpu)
-        outputs = self._outputs[batch]
+        outputs = self._outputs_of(batch)
         binding = self._bound(inputs, outputs)
         self.gpu.stream.synchronize()
         try:
@@ -128,9 +141,34 @@ class OnnxRuntimeGpuEngine:
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise GeoAwareError(
                 f"{self.model.files[0].name}: onnxruntime {onnxruntime.__version__} cannot run "
-                f"it: {first_line(error)}"
+                f"it: {first_line(error)}{self._advice(str(error))}"
             ) from None
         return outputs
+
+    def _opened(self, folder: Path, providers: list[Any]) -> onnxruntime.InferenceSession:
+        """A session; where memory runs out, with all that the GPU's pool keeps unused."""
+        try:
+            return open_session(folder, self.model, onnxruntime.SessionOptions(), providers)
+        except GeoAwareError as error:
+            if not is_out_of_memory(str(error)):
+                raise
+        self.gpu.trim()
+        try:
+            return open_session(folder, self.model, onnxruntime.SessionOptions(), providers)
+        except GeoAwareError as error:
+            raise GeoAwareError(f"{error}{self._advice(str(error))}") from None
+
+    def _advice(self, message: str) -> str:
+        if not is_out_of_memory(message):
+            return ""
+        return f"; {self.gpu.name} has too little free memory: end other programs on it"
+
+    def _outputs_of(self, batch: int) -> dict[str, DeviceArray]:
+        """Memory for the outputs: that of the largest batch so far, as far as it is needed."""
+        if batch > self._room:
+            self._outputs, self._room = {}, 0  # their memory may serve for the new ones
+            self._outputs, self._room = allocated(self.model, batch, self.gpu), batch
+        return {name: first_rows(array, batch) for name, array in self._outputs.items()}
 
     def _bound(self, inputs: Mapping[str, DeviceArray], outputs: Mapping[str, DeviceArray]) -> Any:
         binding = self.session.io_binding()

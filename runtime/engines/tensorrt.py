@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from ...kernels.home import home
 from ..errors import GeoAwareError, InputError
-from ..manifest import EngineKind, EngineRecord, Model
+from ..manifest import EngineRecord, Model, Plan
 from . import tensorrt_module
 from .buffers import allocated, batch_of, shape_of
+from .gpu import architecture
+from .tensorrt_plan import LoadedPlan
 
 if TYPE_CHECKING:
     from ...kernels.cuda.arrays import DeviceArray
@@ -24,7 +26,7 @@ MOST_GRAPHS = 8
 
 
 class TensorRTEngine:
-    """A plan and execution contexts of it, made when first needed."""
+    """A plan and an execution context for each batch size, made when first needed."""
 
     def __init__(self, plan: LoadedPlan) -> None:
         self.plan, self.model, self.batches = plan, plan.model, plan.batches
@@ -39,17 +41,26 @@ class TensorRTEngine:
         digests = tuple(file.sha256 for file in model.files)
         for plan in record.plans:
             if plan.model == digests:
-                path, brings_code = folder / plan.file.name, record.options.version_compatible
-                return cls(LoadedPlan(path, model, record.kind, record.batches, gpu, brings_code))
+                loaded = LoadedPlan(
+                    folder / plan.file.name,
+                    model,
+                    record.kind,
+                    record.batches,
+                    gpu,
+                    brings_code=record.options.version_compatible,
+                    kernels=_kernels(plan, gpu) if record.kind == "tensorrt-rtx" else None,
+                )
+                return cls(loaded)
         raise GeoAwareError(f"{folder}: the {record.kind} engine has no {model.files[0].name}")
 
     def run(self, inputs: Mapping[str, DeviceArray]) -> dict[str, DeviceArray]:
         """Enqueue the computation of every output. See `DeviceEngine.run`."""
-        return self._context(batch_of(self.model, inputs)).run(inputs)
-
-    def worker(self) -> TensorRTEngine:
-        """Execution contexts of its own. See `DeviceEngine.worker`."""
-        return TensorRTEngine(self.plan)
+        batch = batch_of(self.model, inputs)
+        is_new = batch not in self._contexts
+        outputs = self._context(batch).run(inputs)
+        if is_new:
+            self.plan.keep_kernels()
+        return outputs
 
     def layers(self) -> str:
         """What the engine inspector tells of every layer at the first batch size, as JSON."""
@@ -66,68 +77,27 @@ class TensorRTEngine:
         return self._contexts[batch]
 
 
-class LoadedPlan:
-    """A plan, deserialised: the weights are on the GPU."""
-
-    def __init__(
-        self,
-        path: Path,
-        model: Model,
-        kind: EngineKind,
-        batches: tuple[int, ...],
-        gpu: Gpu,
-        brings_code: bool = False,
-    ) -> None:
-        """Load the plan in a file, whose optimisation profiles are of these batch sizes.
-
-        brings_code: whether the plan may bring the code that runs it, as version-compatible ones
-        do. Raises GeoAwareError where TensorRT cannot load it, or where its inputs and outputs are
-        not the model's.
-        """
-        self.path, self.model, self.batches, self.gpu = path, model, batches, gpu
-        self.module = tensorrt_module.load(kind)
-        # The runtime has to live as long as the engine.
-        self._runtime = tensorrt_module.started(self.module, self.module.Runtime)
-        self._runtime.engine_host_code_allowed = brings_code
-        self.engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
-        if self.engine is None:
-            raise self.failure("cannot be loaded")
-        self._check_tensors()
-
-    def failure(self, what: str) -> GeoAwareError:
-        """An error that says what TensorRT complained of."""
-        return GeoAwareError(
-            f"{self.path}: {what}: {tensorrt_module.first_error(self.module)} "
-            f"({self.module.__name__} {self.module.__version__})"
-        )
-
-    def _check_tensors(self) -> None:
-        names = [self.engine.get_tensor_name(index) for index in range(self.engine.num_io_tensors)]
-        for tensor in (*self.model.inputs, *self.model.outputs):
-            if tensor.name not in names:
-                raise GeoAwareError(f"{self.path}: has no tensor {tensor.name!r}")
-            dtype = np.dtype(self.module.nptype(self.engine.get_tensor_dtype(tensor.name)))
-            if dtype != tensor.dtype:
-                raise GeoAwareError(
-                    f"{self.path}: {tensor.name} is {dtype}, and {tensor.dtype} in the manifest"
-                )
+def _kernels(plan: Plan, gpu: Gpu) -> Path:
+    """The file for what TensorRT-RTX compiles of a plan on a GPU."""
+    gpus_name = f"{gpu.name}-{architecture(gpu)}".replace(" ", "-").replace("/", "-")
+    return home() / "tensorrt-rtx" / f"{plan.file.sha256[:16]}-{gpus_name}.kernels"
 
 
 class _Context:
     """An execution context at one batch size. Its shapes and outputs never change.
 
     The first run on a set of inputs is enqueued as it is, which warms up; the second is recorded
-    in a CUDA graph, which later runs replay.
+    in a CUDA graph, which later runs replay. What cannot be recorded is enqueued every time.
     """
 
     def __init__(self, plan: LoadedPlan, batch: int) -> None:
         self._plan, stream = plan, plan.gpu.stream
-        self.context = plan.engine.create_execution_context()
-        if self.context is None:
-            raise plan.failure("no execution context")
+        self.context = plan.new_context()
         profile = plan.batches.index(batch)
-        if not self.context.set_optimization_profile_async(profile, stream.handle):
-            raise plan.failure(f"no optimisation profile for a batch of {batch}")
+        plan.attempt(
+            f"no optimisation profile for a batch of {batch}",
+            lambda: self.context.set_optimization_profile_async(profile, stream.handle),
+        )
         stream.synchronize()
         for tensor in plan.model.inputs:
             if not self.context.set_input_shape(tensor.name, shape_of(tensor, batch)):
@@ -139,29 +109,60 @@ class _Context:
                     f"{plan.path}: {tensor.name} is {shape}, not that of the manifest"
                 )
         self.outputs = allocated(plan.model, batch, plan.gpu)
-        self._graphs: dict[tuple[int, ...], CudaGraph | None] = {}
+        self._graphs: dict[tuple[int, ...], _Graph] = {}  # the last used is the last
 
     def run(self, inputs: Mapping[str, DeviceArray]) -> dict[str, DeviceArray]:
+        self._plan.gpu.context.enter()
         addresses = tuple(inputs[tensor.name].pointer for tensor in self._plan.model.inputs)
-        graph = self._graphs.get(addresses)
-        if graph is None and addresses in self._graphs:
-            graph = self._graphs[addresses] = self._recorded(inputs)
-        if graph is not None:
-            graph.replay()
-            return self.outputs
-        self._enqueue(inputs)
-        if len(self._graphs) < MOST_GRAPHS:
-            self._graphs[addresses] = None
+        graph = self._graphs.pop(addresses, None)
+        if graph is None:
+            self._enqueue(inputs)
+            graph = _Graph()
+        else:
+            self._repeat(graph, inputs)
+        self._graphs[addresses] = graph
+        while len(self._graphs) > MOST_GRAPHS:
+            del self._graphs[next(iter(self._graphs))]
         return self.outputs
 
-    def _recorded(self, inputs: Mapping[str, DeviceArray]) -> CudaGraph:
+    def _repeat(self, graph: _Graph, inputs: Mapping[str, DeviceArray]) -> None:
+        if graph.recorded is None and not graph.refused:
+            graph.recorded = self._recorded(inputs)
+            graph.refused = graph.recorded is None
+        if graph.recorded is None:
+            self._enqueue(inputs)
+        else:
+            graph.recorded.replay()
+
+    def _recorded(self, inputs: Mapping[str, DeviceArray]) -> CudaGraph | None:
+        """A run as a graph; None where it cannot be recorded.
+
+        TensorRT-RTX says where it cannot. Others find out, as does a recording that another
+        library's waiting for the whole device breaks; running without a graph is only slower.
+        """
+        from ...kernels.cuda.errors import CudaError
         from ...kernels.cuda.graph import CudaGraph
 
-        return CudaGraph(self._plan.gpu, lambda: self._enqueue(inputs))
+        capturable = getattr(self.context, "is_stream_capturable", None)
+        if capturable and not capturable(self._plan.gpu.stream.handle):
+            return None
+        try:
+            return CudaGraph(self._plan.gpu, lambda: self._enqueue(inputs))
+        except (CudaError, GeoAwareError):
+            return None
 
     def _enqueue(self, inputs: Mapping[str, DeviceArray]) -> None:
+        tensorrt_module.forget(self._plan.module)
         for name, array in (*inputs.items(), *self.outputs.items()):
             if not self.context.set_tensor_address(name, array.pointer):
                 raise self._plan.failure(f"{name}: its address is refused")
         if not self.context.execute_async_v3(self._plan.gpu.stream.handle):
             raise self._plan.failure("cannot run")
+
+
+@dataclass
+class _Graph:
+    """A run on a set of inputs, recorded where it was tried and not refused."""
+
+    recorded: CudaGraph | None = None
+    refused: bool = False

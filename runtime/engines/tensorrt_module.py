@@ -7,6 +7,7 @@ when it first runs, gains nothing from a timing cache, and reads engines of its 
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any
 
 from ..errors import GeoAwareError, first_line
 from ..manifest import EngineKind
+from .out_of_memory import is_out_of_memory
 
 MODULES: dict[EngineKind, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 
@@ -32,8 +34,12 @@ def load(kind: EngineKind) -> Any:
 
 
 def version_numbers(version: str) -> tuple[int, ...]:
-    """A version to compare: (10, 16, 1) for 10.16.1.11; the build number does not matter."""
-    return tuple(int(number) for number in version.split(".")[:3])
+    """A version to compare: (10, 16, 1) for 10.16.1.11; the build number does not matter.
+
+    Nor does what is no number: (11, 0, 0) for 11.0.0rc1.
+    """
+    release = re.match(r"\d+(\.\d+){0,2}", version)
+    return tuple(int(number) for number in release[0].split(".")) if release else ()
 
 
 @cache
@@ -60,17 +66,29 @@ def started(module: Any, what: Callable[[Any], Any]) -> Any:
 
     Raises GeoAwareError where it cannot be made.
     """
-    logger(module).errors.clear()
+    forget(module)
     try:
         return what(logger(module))
     except TypeError:  # what the bindings make of a null pointer
         raise GeoAwareError(
-            f"{module.__name__} {module.__version__} does not start: {first_error(module)}"
+            f"{module.__name__} {module.__version__} does not start: {complaint(module)}"
         ) from None
 
 
-def first_error(module: Any) -> str:
-    """The first complaint since it was started, in one line, one of memory before others."""
-    told = list(logger(module).errors)
-    memory = [each for each in told if "memory" in each.lower()]
-    return first_line(ValueError((memory or told or ["no reason given"])[0]))
+def complaint(module: Any) -> str:
+    """The last complaint since `forget`, which says what failed, after the first, which says why.
+
+    In one line. What is between them was survived, or follows from the first.
+    """
+    told = [first_line(ValueError(each)) for each in logger(module).errors] or ["no reason given"]
+    return told[-1] if told[-1] == told[0] else f"{told[-1]} (after: {told[0]})"
+
+
+def forget(module: Any) -> None:
+    """Start anew with what the module complains of."""
+    logger(module).errors.clear()
+
+
+def ran_out_of_memory(module: Any) -> bool:
+    """Whether the module complained since `forget` that memory does not suffice."""
+    return any(is_out_of_memory(each) for each in logger(module).errors)

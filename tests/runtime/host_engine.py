@@ -20,9 +20,6 @@ class HostEngine:
         self._engine, self.seen = open_engine(folder, model, "cpu"), []
         self._outputs: dict[tuple[str, int], DeviceArray] = {}
 
-    def worker(self) -> HostEngine:
-        return self
-
     def run(self, inputs: dict[str, DeviceArray]) -> dict[str, DeviceArray]:
         made = self._engine.run({name: array.numpy() for name, array in inputs.items()})
         self.seen.append(len(next(iter(inputs.values()))))

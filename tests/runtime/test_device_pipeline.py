@@ -164,6 +164,18 @@ def test_an_ensemble_takes_them_to_the_host(lite: Pipeline, on_device: Pipeline,
     np.testing.assert_allclose(found.target, lite.match(cat, cheetah, points).target, atol=1e-2)
 
 
+def test_memory_that_runs_out_is_one_clear_error(on_device: Pipeline, cat: Path, monkeypatch):
+    features = on_device.extract(cat)
+
+    def full(*_: object) -> None:
+        raise CudaError("2000 bytes of GPU memory are not there")
+
+    monkeypatch.setattr(type(features.array.device), "allocate", full)
+    for work in (on_device.extract, lambda image: on_device.match(features, features)):
+        with pytest.raises(GeoAwareError, match="GPU memory"):
+            work(cat)
+
+
 def test_features_that_are_not_finite_are_refused(on_device: Pipeline, device, cat: Path):
     features = on_device.extract(cat)
     broken = features.array.numpy() * np.float32(np.nan)

@@ -38,7 +38,10 @@ class FakeTensorRT(ModuleType):
     """The module.
 
     spoil: changes a graph while it is built. out_of_memory: builds fail. whole_in_single: the
-    inspector tells of nothing but fp32. gpu: where engines run.
+    inspector tells of nothing but fp32. gpu: where engines run. no_room: how many of the next
+    calls that take memory of the GPU fail. capturable: what execution contexts of TensorRT-RTX say.
+    made_with: what each execution context was made with. refuses: an operator that it does not
+    know.
     """
 
     class ILogger:
@@ -49,18 +52,33 @@ class FakeTensorRT(ModuleType):
 
     NetworkDefinitionCreationFlag = IntEnum("Flag", {"STRONGLY_TYPED": 1})
     ProfilingVerbosity = Enum("ProfilingVerbosity", ["NONE", "DETAILED"])
-    BuilderFlag = Enum("BuilderFlag", ["TF32", "VERSION_COMPATIBLE"])
+    BuilderFlag = Enum("BuilderFlag", ["TF32", "VERSION_COMPATIBLE", "REQUIRE_USER_ALLOCATION"])
     MemoryPoolType = Enum("MemoryPoolType", ["WORKSPACE"])
     HardwareCompatibilityLevel = Enum("HardwareCompatibilityLevel", ["NONE", "AMPERE_PLUS"])
     LayerInformationFormat = Enum("LayerInformationFormat", ["JSON"])
     ComputeCapability = Enum("ComputeCapability", ["SM80", "SM89"])
+    ExecutionContextAllocationStrategy = Enum("Allocation", ["STATIC", "ON_PROFILE_CHANGE"])
 
     def __init__(self, gpu: MemoryGpu, name: str = "tensorrt", version: str = "11.4.0.106") -> None:
         super().__init__(name)
         self.__version__, self.gpu = version, gpu
         self.spoil: Callable[[onnx.ModelProto], None] | None = None
         self.out_of_memory = self.whole_in_single = False
+        self.refuses: str | None = None
         self.built: list[SimpleNamespace] = []
+        self.no_room, self.capturable, self.made_with = 0, True, []
+        if name == "tensorrt_rtx":
+            self.DynamicShapesKernelSpecializationStrategy = Enum("Strategy", ["LAZY", "EAGER"])
+
+    def takes_memory(self, logger: Any) -> bool:
+        """Whether there is room; says so where there is none."""
+        assert self.gpu.context.current, "another context is current"
+        if self.no_room:
+            self.no_room -= 1
+            logger.log(self.ILogger.ERROR, "[defaultAllocator.cpp] Cuda Runtime (out of memory)")
+            logger.log(self.ILogger.ERROR, "Internal Error")
+            return False
+        return True
 
     def nptype(self, kind: DataType) -> type:
         return DTYPES[kind.name]
@@ -69,7 +87,7 @@ class FakeTensorRT(ModuleType):
         return Builder(self, logger)
 
     def OnnxParser(self, network: Network, logger: Any) -> Parser:
-        return Parser(network)
+        return Parser(network, self.refuses)
 
     def Runtime(self, logger: Any) -> Runtime:
         return Runtime(self, logger)
@@ -106,12 +124,22 @@ class Network:
 
 
 class Parser:
-    def __init__(self, network: Network) -> None:
-        self.network = network
+    def __init__(self, network: Network, refuses: str | None) -> None:
+        self.network, self.refuses = network, refuses
+        self.num_errors = 0
 
     def parse(self, content: bytes, path: str) -> bool:
         self.network.parse(content)
-        return True
+        operators = {node.op_type for node in self.network.model.graph.node}
+        self.num_errors = int(self.refuses in operators)
+        return not self.num_errors
+
+    def get_error(self, index: int) -> SimpleNamespace:
+        return SimpleNamespace(
+            node_name=lambda: "a_node",
+            node_operator=lambda: self.refuses,
+            desc=lambda: "no importer registered for it",
+        )
 
 
 class Profile:
@@ -188,16 +216,20 @@ class Runtime:
         self.module, self.logger = module, logger
 
     def deserialize_cuda_engine(self, plan: bytes) -> Engine | None:
+        if not self.module.takes_memory(self.logger):
+            return None
         try:
-            return Engine(self.module, *pickle.loads(plan))
+            return Engine(self.module, self.logger, *pickle.loads(plan))
         except pickle.UnpicklingError:
             self.logger.log(self.module.ILogger.ERROR, "Magic tag does not match")
             return None
 
 
 class Engine:
-    def __init__(self, module: FakeTensorRT, content: bytes, profiles: list[Any]) -> None:
-        self.module, self.profiles = module, profiles
+    def __init__(
+        self, module: FakeTensorRT, logger: Any, content: bytes, profiles: list[Any]
+    ) -> None:
+        self.module, self.logger, self.profiles = module, logger, profiles
         self.model = onnx.load_model_from_string(content)
         graph = self.model.graph
         self.session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -215,8 +247,16 @@ class Engine:
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return shape_of(self.tensors[name])
 
-    def create_execution_context(self) -> Context:
-        return Context(self)
+    def create_runtime_config(self) -> RuntimeConfig:
+        return RuntimeConfig(self)
+
+    def create_execution_context(self, how: Any) -> Context | None:
+        if not self.module.takes_memory(self.logger):
+            return None
+        self.module.made_with.append(how)
+        if self.module.__name__ != "tensorrt_rtx":
+            return Context(self)
+        return RtxContext(self, how)
 
     def create_engine_inspector(self) -> Inspector:
         return Inspector(self)
@@ -229,7 +269,8 @@ class Context:
         self.addresses: dict[str, int] = {}
 
     def set_optimization_profile_async(self, index: int, stream: int) -> bool:
-        if not 0 <= index < len(self.engine.profiles):
+        engine = self.engine
+        if index >= len(engine.profiles) or not engine.module.takes_memory(engine.logger):
             return False
         self.profile = self.engine.profiles[index]
         return True
@@ -239,14 +280,23 @@ class Context:
         return self.profile.get(name) == tuple(shape)
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        batch = next(iter(self.shapes.values()))[0]
-        return batch, *shape_of(self.engine.tensors[name])[1:]
+        """What it really is: not every tensor has the batch in front."""
+        if name in self.shapes:
+            return self.shapes[name]
+        engine = self.engine
+        feed = {
+            each: np.zeros(shape, DTYPES[engine.get_tensor_dtype(each).name])
+            for each, shape in self.shapes.items()
+        }
+        [value] = engine.session.run([name], feed)
+        return value.shape
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
         return name in self.engine.tensors
 
     def execute_async_v3(self, stream: int) -> bool:
+        assert self.engine.module.gpu.context.current, "another context is current"
         if self.shapes.keys() != set(self.engine.inputs) or (
             self.addresses.keys() != self.engine.tensors.keys()
         ):
@@ -267,6 +317,68 @@ class Context:
             engine.outputs, engine.session.run(engine.outputs, feed), strict=True
         ):
             array_at(addresses[name], value.shape, value.dtype)[...] = value
+
+
+class RtxContext(Context):
+    """Compiles where its kernels are not yet in the cache."""
+
+    def __init__(self, engine: Engine, config: RuntimeConfig) -> None:
+        super().__init__(engine)
+        self.cache = config.cache
+
+    def execute_async_v3(self, stream: int) -> bool:
+        if self.cache:
+            self.cache.compile(self.shapes)
+        return super().execute_async_v3(stream)
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        return self.engine.module.capturable
+
+
+class RuntimeConfig:
+    dynamic_shapes_kernel_specialization_strategy: Any = None
+    strategy: Any = None
+    cache: RuntimeCache | None = None
+
+    def __init__(self, engine: Engine) -> None:
+        self.module = engine.module
+
+    def set_execution_context_allocation_strategy(self, strategy: Enum) -> None:
+        self.strategy = strategy
+
+    def create_runtime_cache(self) -> RuntimeCache:
+        return RuntimeCache(self.module.__version__)
+
+    def set_runtime_cache(self, cache: RuntimeCache) -> bool:
+        self.cache = cache
+        return True
+
+
+class RuntimeCache:
+    """Kernels of one version. compiled: how often it had to compile."""
+
+    compiled = 0
+
+    def __init__(self, version: str) -> None:
+        self.version, self.kernels = version, set()
+
+    def compile(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        if str(shapes) not in self.kernels:
+            RuntimeCache.compiled += 1
+            self.kernels.add(str(shapes))
+
+    def serialize(self) -> bytes:
+        return json.dumps([self.version, sorted(self.kernels)]).encode()
+
+    def deserialize(self, content: bytes) -> bool:
+        try:
+            version, kernels = json.loads(content)
+        except ValueError:
+            return False
+        if version != self.version:
+            return False
+        self.kernels = set(kernels)
+        return True
 
 
 class Inspector:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from types import FunctionType
+
 import onnxruntime
 import pytest
 
 from geoaware.kernels.cuda import open as cuda_open
 from geoaware.kernels.cuda.errors import CudaError
 from geoaware.runtime import Bundle, GeoAwareError
+from geoaware.runtime.bundle import sha256_of
 from geoaware.runtime.engines import onnxruntime_gpu, tensorrt_module
-from geoaware.runtime.engines.choice import choose
+from geoaware.runtime.engines.choice import Choice, choose
 from geoaware.runtime.errors import InputError
+from geoaware.runtime.manifest import EngineKind, EngineOptions, EngineRecord, File, Plan
 
+from .fake_tensorrt import FakeTensorRT, install
 from .memory_gpu import MemoryGpu
 
 
@@ -89,10 +96,124 @@ def test_an_onnxruntime_that_would_fall_back_is_refused(
     assert choose("auto").device == "cpu"
 
 
-def test_auto_is_cuda_where_it_starts(gpu: MemoryGpu, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(onnxruntime_gpu, "CUDA", "CPUExecutionProvider")
+def test_auto_is_cuda_where_it_starts(gpu: MemoryGpu, provider: str):
     choice = choose("auto", Bundle.open())
     assert (choice.device, choice.passed_over) == ("cuda", ())
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A provider that starts, in the place of CUDA."""
+    onnxruntime_gpu.check_provider.cache_clear()
+    monkeypatch.setattr(onnxruntime_gpu, "CUDA", "CPUExecutionProvider")
+    return onnxruntime_gpu.CUDA
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CudaError("no compiler of CUDA C++: pip install nvidia-cuda-nvrtc"),
+        CudaError("the driver does not take similarity.cu"),
+        OSError("libnvrtc.so.13: cannot open shared object file"),
+    ],
+)
+def test_a_gpu_that_does_not_run_the_kernels_is_not_chosen(
+    gpu: MemoryGpu, provider: str, error: Exception
+):
+    gpu.no_kernels = error
+    assert choose("auto") == Choice("cpu", passed_over=(str(error),))
+    with pytest.raises(GeoAwareError, match=re.escape(str(error))):
+        choose("cuda")
+
+
+@pytest.mark.parametrize("error", [OSError("libcudart.so.13: bad"), RuntimeError("no folder")])
+def test_libraries_that_do_not_load_never_stop_auto(
+    gpu: MemoryGpu, provider: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    def broken() -> None:
+        raise error
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", broken)
+    assert choose("auto").device == "cpu"
+    with pytest.raises(GeoAwareError, match=f"does not start: {error}; pip install"):
+        choose("cuda")
+
+
+def test_an_onnxruntime_that_is_too_old_says_which_to_install(
+    gpu: MemoryGpu, provider: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr(onnxruntime, "preload_dlls")
+    [reason] = choose("auto").passed_over
+    assert re.search(r'too old .* "onnxruntime-gpu\[cuda,cudnn\]>=1.21"', reason)
+
+
+def test_what_onnxruntime_prints_stays_off_stdout(
+    gpu: MemoryGpu,
+    provider: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """It prints what it cannot find; meanwhile another thread's results go to stdout."""
+    chatty = FunctionType(compile("print('no cuDNN')", "chatty", "exec"), vars(onnxruntime))
+
+    def preload() -> None:
+        chatty()
+        print("a result")
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload)
+    choose("cuda")
+    assert capsys.readouterr() == ("a result\n", "no cuDNN\n")
+
+
+def test_a_provider_that_started_is_not_tried_again(
+    gpu: MemoryGpu, provider: str, monkeypatch: pytest.MonkeyPatch
+):
+    choose("cuda")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", None)
+    assert choose("auto").device == "cuda"
+
+
+def test_the_engine_built_on_this_gpu_comes_before_others(
+    gpu: MemoryGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    module = FakeTensorRT(gpu, "tensorrt", "11.0.0rc1")
+    install(module, "tensorrt", monkeypatch)
+    everywhere = EngineOptions(hardware_compatible=True)
+    others = [
+        engine(tmp_path, "tensorrt", "NVIDIA L4", "8.9", everywhere),
+        engine(tmp_path, "tensorrt", "NVIDIA A100", "8.0", everywhere),
+    ]
+    own = engine(tmp_path, "tensorrt", gpu.name, "8.9", EngineOptions())
+    assert choose("tensorrt", with_engines(tmp_path, *others, own)).record == own
+    assert choose("auto", with_engines(tmp_path, *others, own)).record == own
+    assert choose("auto", with_engines(tmp_path, *others)).record == others[0]
+
+
+def engine(
+    folder: Path, kind: EngineKind, gpu: str, capability: str, options: EngineOptions
+) -> EngineRecord:
+    """A proved engine of the bundle that ships, built by the version that is installed."""
+    manifest = Bundle.open().manifest
+    digest = tuple(file.sha256 for file in manifest.models[0].files)
+    path = folder / f"{gpu}.engine"
+    path.write_bytes(gpu.encode())
+    file = File(name=path.name, sha256=sha256_of(path), bytes=len(gpu))
+    return EngineRecord(
+        kind=kind,
+        version=tensorrt_module.load(kind).__version__,
+        compute_capability=capability,
+        gpu=gpu,
+        precision="fp32",
+        batches=(1,),
+        options=options,
+        plans=(Plan(model=digest, file=file, network={}, layers={}),),
+        parity=manifest.parity,
+    )
+
+
+def with_engines(folder: Path, *records: EngineRecord) -> Bundle:
+    """The bundle that ships, in another folder, with engines."""
+    return Bundle(folder, Bundle.open().manifest.model_copy(update={"engines": records}))
 
 
 def test_engines_are_those_of_a_bundle(gpu: MemoryGpu):
