@@ -20,7 +20,7 @@ demo: ## match two photographs with the base install, draw demo.png
 test: ## fresh environment, then the whole suite but for slow tests
 	rm -rf .venv/test
 	$(MAKE) --no-print-directory .venv/test/ready
-	$(TEST)/python -m pytest
+	$(TEST)/python -m pytest -n auto --dist loadfile
 
 slow: installed ## the tests on full datasets
 	$(TEST)/python -m pytest -m slow
@@ -45,6 +45,7 @@ eval-willow: installed ## all of PF-Willow with lite: the committed numbers agai
 	$(TEST)/python -m benchmarks.eval_willow
 
 gpu-check: ## the GPU path tested and timed on this GPU with $(PYTHON), into benchmarks/results
+	@$(PYTHON) -c "import numpy, threadpoolctl" || { echo "gpu-check needs numpy and threadpoolctl, and pytest for its tests"; exit 1; }
 	@mkdir -p .venv/checkout/geoaware
 	@ln -sfn $(CURDIR)/kernels $(CURDIR)/runtime $(CURDIR)/export $(CURDIR)/train $(CURDIR)/examples .venv/checkout/geoaware/
 	@export GEOAWARE_HOME=$${GEOAWARE_HOME:-$(CURDIR)/.venv/checkout/home}; \

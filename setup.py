@@ -49,6 +49,7 @@ EXTRAS["dev"] = [
     "mypy>=1.11",
     "openvino>=2025.0",  # a rival in the benchmarks
     "pytest>=8.0",
+    "pytest-xdist>=3.6",
     "ruff>=0.9",
     *[
         f"{requirement}; sys_platform == 'linux'"
