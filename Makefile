@@ -20,7 +20,7 @@ demo: ## match two photographs with the base install, draw demo.png
 test: ## fresh environment, then the whole suite but for slow tests
 	rm -rf .venv/test
 	$(MAKE) --no-print-directory .venv/test/ready
-	$(TEST)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(TEST)/python -m pytest -n auto --dist loadfile
 
 slow: installed ## the tests on full datasets
 	$(TEST)/python -m pytest -m slow

@@ -8,12 +8,20 @@ from pathlib import Path
 
 import torch
 
-from ..runtime.bundle import MANIFEST, Bundle
+from ..runtime.bundle import Bundle
 from ..runtime.engines.fit import check_runs, other_gpu
 from ..runtime.engines.gpu import architecture, current
 from ..runtime.errors import GeoAwareError, InputError
 from ..runtime.machine import versions
-from ..runtime.manifest import Built, Manifest, MaskDecoder, Model, Parity, WeightsRecord
+from ..runtime.manifest import (
+    MANIFEST,
+    Built,
+    Manifest,
+    MaskDecoder,
+    Model,
+    Parity,
+    WeightsRecord,
+)
 from ..runtime.recipe import Recipe
 from . import graphs, to_onnx
 from .backbones import entry
@@ -24,7 +32,13 @@ from .parts import resolve_all
 from .publish import building, check_replaceable, publish
 from .quantise import quantise_dynamic, quantise_static
 from .request import Request
-from .tensorrt.engines import carry_over_bundle, gpu_for, is_built, with_engines
+from .tensorrt.engines import (
+    carry_over_bundle,
+    carry_over_engines,
+    gpu_for,
+    is_built,
+    with_engines,
+)
 from .tensorrt.proof import proved
 from .verify import frames, photographs, verify, verify_decoder
 from .weights import Weights, source_of
@@ -40,9 +54,11 @@ def build(request: Request, report: Report) -> tuple[Bundle, bool]:
     """Build, verify and publish a bundle; also return whether there was anything to do.
 
     A bundle that is there and answers the same request is left alone unless `force` is set.
+    The models are published before engines are built of them, so a build of engines that fails or
+    is ended does not lose them, and the next one goes on from there.
 
     Raises InputError for a request that cannot be, ParityError where the result is not what the
-    PyTorch model computes; then nothing is published.
+    PyTorch model computes; then that is not published.
     """
     request.check()
     engine = request.engine
@@ -51,23 +67,24 @@ def build(request: Request, report: Report) -> tuple[Bundle, bool]:
     report("resolving weights")
     weights = resolve_all(request.recipe, request.weights, request.seed)
     with building(request.target, report) as folder:
-        there = None if request.force else _intact(request.target)
-        if there:
-            request.check_same(weights, there.manifest)
-            if engine is None or is_built(engine, there, gpu):
-                return there, False
-            carry_over_bundle(there, folder)
-            manifest = there.manifest
+        bundle = None if request.force else _intact(request.target)
+        if bundle:
+            request.check_same(weights, bundle.manifest)
+            if engine is None or is_built(engine, bundle, gpu):
+                return bundle, False
             reference = reference_graphs(request.recipe, weights) if gpu else []
         else:
             report("loading the weights")
             reference = reference_graphs(request.recipe, weights)
             manifest = _models(request, reference, weights, folder, report)
+            manifest = carry_over_engines(request.target, manifest, folder)
+            bundle = _published(manifest, folder, request.target, report)
         if engine:
-            manifest = with_engines(manifest, engine, gpu, reference, folder, report)
-        report("publishing")
-        _publish(manifest, folder, request.target)
-    return Bundle(request.target, manifest), True
+            folder.mkdir(exist_ok=True)
+            carry_over_bundle(bundle, folder)
+            manifest = with_engines(bundle.manifest, engine, gpu, reference, folder, report)
+            bundle = _published(manifest, folder, request.target, report)
+    return bundle, True
 
 
 def prove(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Bundle:
@@ -77,8 +94,9 @@ def prove(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Bundle:
     where one does not compute what PyTorch computes: then nothing changes.
     """
     gpu = current()
-    with building(bundle.path, report) as folder:
-        bundle = Bundle.open(bundle.path).verified()
+    path = bundle.path.resolve()
+    with building(path, report) as folder:
+        bundle = Bundle.open(path).verified()
         here = [
             record
             for record in bundle.manifest.engines
@@ -100,9 +118,7 @@ def prove(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Bundle:
             for record in bundle.manifest.engines
         )
         manifest = bundle.manifest.model_copy(update={"engines": engines})
-        report("publishing")
-        _publish(manifest, folder, bundle.path)
-    return Bundle(bundle.path, manifest)
+        return _published(manifest, folder, path, report)
 
 
 def reverify(bundle: Bundle, sources: Mapping[str, str], report: Report) -> Parity:
@@ -162,14 +178,16 @@ def _models(
     )
 
 
-def _publish(manifest: Manifest, folder: Path, target: Path) -> None:
+def _published(manifest: Manifest, folder: Path, target: Path, report: Report) -> Bundle:
     """Write the manifest, drop engines that it no longer names, and publish the folder."""
+    report("publishing")
     kept = {file.name for file in (*manifest.files, *manifest.engine_files)}
     for file in folder.iterdir():
         if file.name not in kept:
             file.unlink()
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
     publish(folder, target)
+    return Bundle(target, manifest)
 
 
 def _export(

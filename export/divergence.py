@@ -97,9 +97,8 @@ def first_engine_divergence(
         marks = [
             Marked(name, tensor, value, expected[name])
             for name, tensor, value in found
-            if value.shape == tuple(expected[name].shape)
+            if value.shape == tuple(expected[name].shape) and _is_batched(value, feed)
         ]
-
         errors = partial(_errors_of, marks, partial(run_marked, file, feed=feed))
         first = first_over(len(marks), errors, LIMITS[precision])
         if first is not None:
@@ -107,6 +106,15 @@ def first_engine_divergence(
             before = f", after {marks[index - 1].module}, which agrees" if index else ""
             return f"{graph.name}: {marks[index].module} (relative error {error:.1e}){before}"
     return "none: with outputs marked, and so fewer layers fused, every layer agrees"
+
+
+def _is_batched(value: NDArray[Any], feed: Mapping[str, Tensor]) -> bool:
+    """Whether an output has the batch in front, as all outputs of an engine must.
+
+    SAM has windows there, and heads.
+    """
+    [batch] = {len(tensor) for tensor in feed.values()}
+    return value.ndim > 0 and len(value) == batch
 
 
 def _errors_of(

@@ -11,8 +11,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ..runtime.bundle import MANIFEST, read_manifest
+from ..runtime.bundle import read_manifest
 from ..runtime.errors import GeoAwareError, InputError
+from ..runtime.manifest import MANIFEST
+
+# Where in its folder a build puts the bundle that it replaces, until it is replaced.
+REPLACED = "replaced"
 
 
 @contextmanager
@@ -20,7 +24,8 @@ def building(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
     """A folder to build in, beside the target and alone there: yields it, removes it after.
 
     It lies in `.<name>.tmp`, which belongs to whoever holds `.<name>.lock`; what an interrupted
-    build left there is cleared away first. Waits while another process builds the same bundle.
+    build left there is cleared away first, and the old bundle put back where that build had moved
+    it away and not yet replaced it. Waits while another process builds the same bundle.
     Raises InputError where the place cannot be written.
     """
     lock = FileLock(target.with_name(f".{target.name}.lock"))
@@ -37,11 +42,13 @@ def building(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{target.parent}: cannot be written: {error.strerror}") from None
     try:
-        shutil.rmtree(work, ignore_errors=True)
+        _clear(work, target)
         (work / "new").mkdir(parents=True)
-        yield work / "new"
+        try:
+            yield work / "new"
+        finally:
+            _clear(work, target)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
         lock.release()
 
 
@@ -71,15 +78,17 @@ def check_replaceable(target: Path) -> None:
 def publish(folder: Path, target: Path) -> None:
     """Move a finished build from its `building` folder to its place, replacing the bundle there.
 
-    Everything is on disk before the move. A crash in between leaves the old bundle or none.
+    Everything is on disk before the move. A crash in between leaves the old bundle, the new one, or
+    none until the next build of it, which begins with putting the old one back.
     """
     for file in folder.iterdir():
         _flush(file)
     _flush(folder)
     if target.exists():
-        target.rename(folder.with_name("replaced"))
+        target.rename(folder.with_name(REPLACED))
     folder.rename(target)
     _flush(target.parent)
+    shutil.rmtree(folder.with_name(REPLACED), ignore_errors=True)
 
 
 def carry_over(file: Path, folder: Path) -> None:
@@ -88,6 +97,14 @@ def carry_over(file: Path, folder: Path) -> None:
         (folder / file.name).hardlink_to(file)
     except OSError:  # a file system without links
         shutil.copy2(file, folder)
+
+
+def _clear(work: Path, target: Path) -> None:
+    """Remove a build's folder, after the bundle in it that nothing came to replace was put back."""
+    replaced = work / REPLACED
+    if replaced.exists() and not target.exists():
+        replaced.rename(target)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..runtime.bundle import home
+from ..runtime.bundle import FUSED_ATTENTION_OPSET, home
 from ..runtime.errors import GeoAwareError, InputError
 from ..runtime.manifest import RANDOM, EngineKind, EngineOptions, Manifest, Precision
 from ..runtime.recipe import NAME_PATTERN, Recipe
@@ -15,7 +15,7 @@ from .backbones import entry
 from .parts import part_names
 from .weights import Weights
 
-PLAIN_OPSET, FUSED_ATTENTION_OPSET = 20, 23
+PLAIN_OPSET = 20
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,17 @@ class Request:
             return self.asked_opset
         if self.engine and self.precision == "fp32":
             return PLAIN_OPSET
-        attends = any(entry(use.name).attends for use in self.recipe.backbones)
-        return FUSED_ATTENTION_OPSET if attends else PLAIN_OPSET
+        return FUSED_ATTENTION_OPSET if self._attends() else PLAIN_OPSET
 
-    @property
-    def _needs_opset(self) -> bool:
-        return self.asked_opset is not None or self.engine is not None
+    def _serves(self, opset: int) -> bool:
+        """Whether models that are there at an opset need not be built at another."""
+        if self.asked_opset is not None:
+            return opset == self.asked_opset
+        in_single = self.engine is not None and self.precision == "fp32" and self._attends()
+        return not in_single or opset < FUSED_ATTENTION_OPSET
+
+    def _attends(self) -> bool:
+        return any(entry(use.name).attends for use in self.recipe.backbones)
 
     def _is_random(self) -> bool:
         named = any(source.startswith(RANDOM) for source in self.weights.values())
@@ -129,14 +134,14 @@ class Request:
     def check_same(self, weights: Mapping[str, Weights], manifest: Manifest) -> None:
         """Raise GeoAwareError where a bundle with this manifest is not what is asked for."""
         stored_as = "fp16" if self.compact else self.precision
-        there_opset = manifest.models[0].opset
+        opset = max(model.opset for model in manifest.models)
         differences = [
             what
             for what, there, asked in (
                 ("recipe", manifest.recipe, self.recipe),
                 ("precision", manifest.precision, self.precision),
                 ("stored weights", manifest.models[0].stored_as, stored_as),
-                ("opset", there_opset, self.opset if self._needs_opset else there_opset),
+                ("opset", opset, opset if self._serves(opset) else self.opset),
                 (
                     "weights",
                     {each.part: each.sha256 or each.source for each in manifest.weights},

@@ -61,8 +61,9 @@ def build(
     """Build RECIPE (a name or a YAML file; lite by default), verify it, and publish it.
 
     The bundle goes to $GEOAWARE_HOME/bundles, or to the user's cache directory. A bundle whose
-    models or engines do not compute what PyTorch computes is not published. Engines are added to a
-    bundle that is there.
+    models do not compute what PyTorch computes is not published. Engines are added to a bundle that
+    is there, or was just built; one out of tolerance is not, and the bundle stays as it is. After a
+    failure the same command goes on from the models.
     """
     require_extra()
     from .. import recipe_files

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ...runtime.cli.console import print_facts
-from ...runtime.manifest import EngineRecord, Manifest, Model, Parity
+from ...runtime.manifest import EngineOptions, EngineRecord, Manifest, Model, Parity
 
 
 def print_manifest(manifest: Manifest) -> None:
@@ -57,10 +57,19 @@ def _engine(record: EngineRecord) -> tuple[str, str]:
     facts = [
         f"for {record.gpu or 'any GPU'} ({record.compute_capability}), {size:.1f} MB",
         f"{record.precision}, batches of {', '.join(map(str, record.batches))}",
+        *_options(record.options),
         *(["layers: " + ", ".join(f"{n} {name}" for name, n in layers.items())] if layers else []),
         describe(record.parity) if record.parity else "unproved (geoexport prove)",
     ]
     return f"{record.kind} {record.version}", "; ".join(facts)
+
+
+def _options(options: EngineOptions) -> list[str]:
+    """What the builder was asked for, where it was asked for anything."""
+    return [
+        name.replace("_", " ") + ("" if value is True else f" {value:g}")
+        for name, value in options.model_dump(exclude_defaults=True).items()
+    ]
 
 
 def describe(parity: Parity) -> str:

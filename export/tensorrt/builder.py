@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from ...runtime.bundle import home
-from ...runtime.engines.tensorrt_module import first_error, load, started
+from ...kernels.home import home
+from ...runtime.engines.tensorrt_module import complaint, load, ran_out_of_memory, started
 from ...runtime.errors import GeoAwareError, InputError
 from ...runtime.files import replacing
 from ...runtime.manifest import EngineKind, EngineOptions
-from .network import compute_types, parse
+from .interruption import interruptible
+from .network import attention_advice, compute_types, parse
 
 GIB = 2**30
 
@@ -22,7 +21,7 @@ class PlanBuilder:
     """Builds the plans of one engine.
 
     architecture: of the GPU they are for, such as "8.9". gpu: its name; None to build ahead of
-    time, without one, which only TensorRT-RTX can.
+    time, without one, which only TensorRT-RTX can. report: takes what a build survives.
     """
 
     def __init__(
@@ -32,9 +31,10 @@ class PlanBuilder:
         options: EngineOptions,
         architecture: str,
         gpu: str | None,
+        report: Callable[[str], None],
     ) -> None:
         self.kind, self.batches, self.options = kind, batches, options
-        self.architecture, self.gpu = architecture, gpu
+        self.architecture, self.gpu, self._report = architecture, gpu, report
         self.module = load(kind)
         self.version = str(self.module.__version__)
 
@@ -48,11 +48,12 @@ class PlanBuilder:
         parsed = parse(self.module, builder, content, path)
         config = self._config(builder, parsed.network)
         cache = self._timing_cache(config)
-        plan = builder.build_serialized_network(parsed.network, config)
+        with interruptible(self.module, config):
+            plan = builder.build_serialized_network(parsed.network, config)
         if plan is None:
-            raise self._failure(path)
+            raise self._failure(path, content)
         if cache:
-            _keep(cache, config.get_timing_cache())
+            self._keep(cache, config.get_timing_cache())
         return bytes(plan), compute_types(parsed.network)
 
     def _config(self, builder: Any, network: Any) -> Any:
@@ -70,9 +71,11 @@ class PlanBuilder:
         if self.options.hardware_compatible:
             level = module.HardwareCompatibilityLevel.AMPERE_PLUS
             config.hardware_compatibility_level = level
-        if self.gpu is None:
+        if self.kind == "tensorrt-rtx":
+            # Not named, a target is one of 8.0 and later. CUDA graphs need memory that we give.
             config.num_compute_capabilities = 1
             config.set_compute_capability(check_target(module, self.architecture), 0)
+            config.set_flag(module.BuilderFlag.REQUIRE_USER_ALLOCATION)
         for batch in self.batches:
             config.add_optimization_profile(_profile(builder, network, batch))
         return config
@@ -85,30 +88,47 @@ class PlanBuilder:
         if self.kind != "tensorrt":
             return None
         name = f"{self.architecture}-{self.gpu}-{self.version}".replace(" ", "_").replace("/", "_")
-        path = home().parent / "timing" / f"{name}.cache"
-        content = path.read_bytes() if path.is_file() else b""
+        path = home() / "timing" / f"{name}.cache"
+        try:
+            content = path.read_bytes() if path.is_file() else b""
+        except OSError as error:
+            self._report(f"going without the timing cache {path}: {error.strerror}")
+            content = b""
         config.set_timing_cache(config.create_timing_cache(content), False)
         return path
 
-    def _failure(self, path: Path) -> GeoAwareError:
-        reason = first_error(self.module)
-        advice = ""
-        if "memory" in reason.lower():
+    def _keep(self, path: Path, cache: Any) -> None:
+        """Keep what was learnt. What cannot be kept is learnt again: the plan is none the worse."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as file:
+                file.write(bytes(cache.serialize()))
+        except OSError as error:
+            self._report(f"the timing cache {path} is not kept: {error.strerror}")
+        except GeoAwareError as error:
+            self._report(f"the timing cache is not kept: {error}")
+
+    def _failure(self, path: Path, content: bytes) -> GeoAwareError:
+        reason = complaint(self.module)
+        advice = attention_advice(content)
+        if ran_out_of_memory(self.module):
             advice = "; out of memory: give it less with --workspace GB, or build smaller batches"
         return GeoAwareError(
             f"{path.name}: {self.kind} {self.version} builds no engine: {reason}{advice}"
         )
 
 
-def check_target(module: Any, architecture: str) -> Any:
-    """The member of ComputeCapability for "8.9". Raises InputError where there is none."""
+def check_target(module: Any, architecture: str, gpu: str | None = None) -> Any:
+    """The member of ComputeCapability for "8.9". Raises InputError where there is none.
+
+    gpu: the name of the GPU of that architecture, where it was not asked for by `--for`.
+    """
     names = [name for name in dir(module.ComputeCapability) if name.startswith("SM")]
     name = f"SM{architecture.replace('.', '')}"
     if name not in names:
         known = ", ".join(f"sm_{each[2:]}" for each in names)
-        raise InputError(
-            f"--for sm_{name[2:]}: {module.__name__} {module.__version__} builds for {known}"
-        )
+        asked = f"{gpu} is sm_{name[2:]}" if gpu else f"--for sm_{name[2:]}"
+        raise InputError(f"{asked}: {module.__name__} {module.__version__} builds for {known}")
     return getattr(module.ComputeCapability, name)
 
 
@@ -120,9 +140,3 @@ def _profile(builder: Any, network: Any, batch: int) -> Any:
         shape = (batch, *tuple(tensor.shape)[1:])
         profile.set_shape(tensor.name, shape, shape, shape)
     return profile
-
-
-def _keep(path: Path, cache: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")), replacing(path) as file:
-        file.write(bytes(cache.serialize()))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...kernels.cuda.gpu import Gpu
-from ...runtime.bundle import Bundle, sha256_of
+from ...runtime.bundle import Bundle, read_manifest, sha256_of
 from ...runtime.engines import tensorrt_module
 from ...runtime.engines.gpu import architecture, current
 from ...runtime.errors import GeoAwareError
@@ -27,18 +27,22 @@ Report = Callable[[str], None]
 def gpu_for(request: EngineRequest) -> Gpu | None:
     """The GPU that engines are to be built on; None for those built ahead of time.
 
-    Raises GeoAwareError where TensorRT is not installed or no GPU is there to build on.
+    Raises GeoAwareError where TensorRT is not installed or no GPU is there to build on, InputError
+    where TensorRT-RTX does not build for that GPU.
     """
     module = tensorrt_module.load(request.kind)
     if request.architecture:
         check_target(module, request.architecture)
         return None
     try:
-        return current()
+        gpu = current()
     except GeoAwareError as error:
         ahead = "; without one, build ahead of time: --for sm_89, say"
         hint = ahead if request.kind == "tensorrt-rtx" else ""
         raise GeoAwareError(f"{request.kind} builds on the GPU: {error}{hint}") from None
+    if request.kind == "tensorrt-rtx":
+        check_target(module, architecture(gpu), gpu.name)
+    return gpu
 
 
 def is_built(request: EngineRequest, bundle: Bundle, gpu: Gpu | None) -> bool:
@@ -51,11 +55,7 @@ def is_built(request: EngineRequest, bundle: Bundle, gpu: Gpu | None) -> bool:
             and record.options == request.options
             and (record.parity or gpu is None)
         ):
-            try:
-                bundle.verify_engine(record)
-            except GeoAwareError:
-                return False
-            return True
+            return _is_intact(record, bundle)
     return False
 
 
@@ -76,14 +76,13 @@ def with_engines(
     precision asked for, GeoAwareError where they cannot be built.
     """
     target = _target(request, gpu)
-    builder = PlanBuilder(
-        request.kind, request.batches, request.options, target[1], gpu.name if gpu else None
-    )
+    name = gpu.name if gpu else None
+    builder = PlanBuilder(request.kind, request.batches, request.options, target[1], name, report)
     record = EngineRecord(
         kind=request.kind,
         version=builder.version,
         compute_capability=target[1],
-        gpu=builder.gpu,
+        gpu=name,
         precision=manifest.precision,
         batches=request.batches,
         options=request.options,
@@ -100,9 +99,40 @@ def carry_over_bundle(bundle: Bundle, folder: Path) -> None:
     """Put the models of a bundle into a folder, and those of its engines that are intact."""
     for file in bundle.manifest.files:
         carry_over(bundle.file(file.name), folder)
-    for file in bundle.manifest.engine_files:
-        if bundle.file(file.name).is_file():
-            carry_over(bundle.file(file.name), folder)
+    for record in bundle.manifest.engines:
+        if _is_intact(record, bundle):
+            _carry_over_plans(record, bundle, folder)
+
+
+def carry_over_engines(there: Path, manifest: Manifest, folder: Path) -> Manifest:
+    """Enter the engines of the bundle that is there, and of the very models of a new manifest.
+
+    Their files are put into the folder of the new bundle, where they are intact.
+    """
+    try:
+        engines = read_manifest(there).engines
+    except GeoAwareError:
+        return manifest
+    models = [tuple(file.sha256 for file in model.files) for model in manifest.models]
+    bundle, kept = Bundle(there, manifest), []
+    for record in engines:
+        if [plan.model for plan in record.plans] == models and _is_intact(record, bundle):
+            _carry_over_plans(record, bundle, folder)
+            kept.append(record)
+    return manifest.model_copy(update={"engines": tuple(kept)})
+
+
+def _is_intact(record: EngineRecord, bundle: Bundle) -> bool:
+    try:
+        bundle.verify_engine(record)
+    except GeoAwareError:
+        return False
+    return True
+
+
+def _carry_over_plans(record: EngineRecord, bundle: Bundle, folder: Path) -> None:
+    for plan in record.plans:
+        carry_over(bundle.file(plan.file.name), folder)
 
 
 def _target(request: EngineRequest, gpu: Gpu | None) -> tuple[str, str, str | None]:
@@ -118,6 +148,7 @@ def _plan(model: Model, builder: PlanBuilder, folder: Path, report: Report) -> P
     content, network = builder.build(graph.read_bytes(), graph)
     check_network(graph.name, network, model.precision)
     path = folder / _file_name(model, builder)
+    path.unlink(missing_ok=True)  # it may be a link to the published one
     path.write_bytes(content)
     return Plan(
         model=tuple(file.sha256 for file in model.files),

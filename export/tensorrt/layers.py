@@ -16,17 +16,23 @@ MOVES = ("Reformat", "NoOp", "Constant", "Shuffle", "Identity")
 
 # Words of the inspector's formats ("Row major linear FP16 format", "Half"); the first that is found
 # decides.
-WORDS = {"fp16": ("half", "fp16"), "bf16": ("bf16",), "int8": ("int8",), "fp32": ("float", "fp32")}
+WORDS = {
+    "bf16": ("bf16", "bfloat16"),
+    "fp16": ("half", "fp16"),
+    "int8": ("int8",),
+    "fp32": ("float", "fp32"),
+}
 
 # The least share of an fp16 engine's layers that must take or give fp16: fused norms are few.
 LEAST_HALF = 0.5
 
 
-def count_layers(information: str) -> dict[str, int]:
-    """How many layers an engine has of each type, from its inspector's JSON.
+def count_layers(information: str, precision: Precision) -> dict[str, int]:
+    """How many layers an engine of a precision has of each type, from its inspector's JSON.
 
-    A layer that takes or gives anything of fp16 counts as fp16, as norms and sums in fp32 are
-    fused with what surrounds them; one without any floating point, as "other".
+    A layer of an fp32 engine is of the type that it gives: it may take weights that are stored as
+    fp16. In an fp16 engine one that takes or gives anything of fp16 is fp16, as norms and sums in
+    fp32 are fused with what surrounds them. One without any floating point counts as "other".
 
     Raises GeoAwareError where the inspector tells no types, as it does of engines that were built
     without detailed profiling.
@@ -38,7 +44,8 @@ def count_layers(information: str) -> dict[str, int]:
     computing = [each for each in layers if not _moves(each)]
     if not computing or any(isinstance(each, str) for each in computing):
         raise GeoAwareError("the engine inspector does not tell the layers' types")
-    return dict(sorted(Counter(map(_type, computing)).items()))
+    types = Counter(_type(layer, given_only=precision == "fp32") for layer in computing)
+    return dict(sorted(types.items()))
 
 
 def check_network(model: str, types: Mapping[str, int], precision: Precision) -> None:
@@ -64,8 +71,9 @@ def _moves(layer: Any) -> bool:
     return isinstance(layer, dict) and layer.get("LayerType") in MOVES
 
 
-def _type(layer: Mapping[str, Any]) -> str:
-    formats = " ".join(_format(tensor) for tensor in layer["Inputs"] + layer["Outputs"]).lower()
+def _type(layer: Mapping[str, Any], given_only: bool) -> str:
+    tensors = [*layer.get("Outputs", []), *([] if given_only else layer.get("Inputs", []))]
+    formats = " ".join(map(_format, tensors)).lower()
     for name, words in WORDS.items():
         if any(word in formats for word in words):
             return name
@@ -73,6 +81,11 @@ def _type(layer: Mapping[str, Any]) -> str:
 
 
 def _format(tensor: Mapping[str, Any]) -> str:
-    """One field in TensorRT 10, two in 11."""
-    keys = [key for key in tensor if "datatype" in key.lower() or key == "Format"]
-    return " ".join(str(tensor[key]) for key in keys)
+    """The words that tell a tensor's type: in the field of its format in TensorRT 10.
+
+    In 11 the type has a field of its own, and the format's words may be of another.
+    """
+    own = next((value for key, value in tensor.items() if key.lower() == "datatype"), None)
+    if own:
+        return str(own)
+    return " ".join(str(tensor[key]) for key in ("Format/Datatype", "Format") if key in tensor)

@@ -6,7 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ...runtime.engines.tensorrt_module import first_error, logger
+import onnx
+
+from ...runtime.engines.tensorrt_module import complaint, logger
 from ...runtime.errors import GeoAwareError, first_line
 
 # The layers that multiply. Attention is several layers, of which one takes the queries.
@@ -27,9 +29,10 @@ def parse(module: Any, builder: Any, content: bytes, path: Path) -> Any:
     network = builder.create_network(strongly_typed)
     parser = module.OnnxParser(network, logger(module))
     if not parser.parse(content, str(path)):
-        reason = _parser_error(parser) if parser.num_errors else first_error(module)
+        reason = _parser_error(parser) if parser.num_errors else complaint(module)
         raise GeoAwareError(
             f"{path.name}: {module.__name__} {module.__version__} does not take it: {reason}"
+            f"{attention_advice(content)}"
         )
     # The network refers to weights that the parser holds.
     return _Parsed(network, parser)
@@ -47,6 +50,17 @@ def compute_types(network: Any) -> dict[str, int]:
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     types = Counter(layer.get_input(0).dtype.name for layer in layers if layer.type.name in COMPUTE)
     return {TYPES.get(name, name.lower()): count for name, count in sorted(types.items())}
+
+
+def attention_advice(content: bytes) -> str:
+    """What to do where a graph is refused that has the operator for attention.
+
+    TensorRT's parser knows it from version 10.14 on, and TensorRT-RTX does not take all of it.
+    """
+    nodes = onnx.load_model_from_string(content).graph.node
+    if not any(node.op_type == "Attention" for node in nodes):
+        return ""
+    return "; if it is for the operator Attention, build without it: --opset 20 --force"
 
 
 def _parser_error(parser: Any) -> str:

@@ -47,13 +47,14 @@ def choose(device: Device, bundle: Bundle | None = None) -> Choice:
         return Choice("cpu")
     if device == "auto":
         return _automatic(bundle)
-    gpu = ready()
     if device == "cuda" or device == "onnxruntime-tensorrt":
+        ready()
         _check_provider(device)
         return Choice(device)
     if bundle is None:
         raise InputError(f"device {device!r} runs the engines of a bundle; name a bundle")
-    return Choice(device, _fitting(device, bundle, gpu))
+    _check_built(device, bundle)
+    return Choice(device, _fitting(device, bundle, ready()))
 
 
 def _automatic(bundle: Bundle | None) -> Choice:
@@ -77,6 +78,11 @@ def _automatic(bundle: Bundle | None) -> Choice:
     return Choice("cuda", passed_over=tuple(passed_over))
 
 
+def _check_built(kind: EngineKind, bundle: Bundle) -> None:
+    if all(record.kind != kind for record in bundle.manifest.engines):
+        raise InputError(bundle.no_engine(kind))
+
+
 def _fitting(kind: EngineKind, bundle: Bundle, gpu: Gpu) -> EngineRecord:
     """The bundle's engine of a kind that fits a GPU, one built on such a GPU before others.
 
@@ -84,11 +90,6 @@ def _fitting(kind: EngineKind, bundle: Bundle, gpu: Gpu) -> EngineRecord:
     """
     records = [record for record in bundle.manifest.engines if record.kind == kind]
     records.sort(key=lambda record: (record.gpu != gpu.name, record.options.hardware_compatible))
-    if not records:
-        raise InputError(
-            f"{bundle.path}: has no {kind} engine; build one on this machine: "
-            f"{bundle.build_command()} --engine {kind}"
-        )
     problems = []
     for record in records:
         try:

@@ -24,7 +24,7 @@ def check_fit(record: EngineRecord, bundle: Bundle, gpu: Gpu) -> None:
     if record.parity is None:
         raise GeoAwareError(
             f"{bundle.path}: its {record.kind} engine was built without a GPU and never compared "
-            f"with PyTorch; prove it here: geoexport prove {bundle.path}"
+            f"with PyTorch; prove it here: {bundle.prove_command()}"
         )
 
 

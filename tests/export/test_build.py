@@ -285,7 +285,7 @@ def test_two_builds_at_once_make_one_bundle(tmp_path: Path):
     Pipeline.load(tmp_path / "bundles" / "lite-64px")
 
 
-def test_a_crash_while_publishing_leaves_the_old_bundle_or_none(
+def test_what_fails_while_publishing_leaves_the_old_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     target = tmp_path / "bundle"
@@ -296,14 +296,37 @@ def test_a_crash_while_publishing_leaves_the_old_bundle_or_none(
     def crash(self: Path, to: Path) -> Path:
         calls.append(self)
         if len(calls) == 2:
-            raise KeyboardInterrupt
+            raise OSError(28, "No space left on device")
         return rename(self, to)
 
-    with pytest.raises(KeyboardInterrupt), building(target, quiet) as folder:
+    with pytest.raises(OSError, match="No space"), building(target, quiet) as folder:
         (folder / "manifest.json").write_text("new")
         monkeypatch.setattr(Path, "rename", crash)
         publish(folder, target)
-    assert not target.exists()
+    assert (target / "manifest.json").read_text() == "old"
+    assert not (tmp_path / ".bundle.tmp").exists()
+
+
+def test_a_build_after_a_crash_while_publishing_puts_the_old_bundle_back(tmp_path: Path):
+    target = tmp_path / "bundle"
+    for folder in ("new", "replaced"):
+        (tmp_path / ".bundle.tmp" / folder).mkdir(parents=True)
+        (tmp_path / ".bundle.tmp" / folder / "manifest.json").write_text(folder)
+    with building(target, quiet) as folder:
+        assert (target / "manifest.json").read_text() == "replaced"
+        assert not list(folder.iterdir())
+    assert (target / "manifest.json").read_text() == "replaced"
+
+
+def test_a_bundle_is_published_twice_by_one_build(tmp_path: Path):
+    """The models, then engines beside them."""
+    target = tmp_path / "bundle"
+    with building(target, quiet) as folder:
+        for content in ("models", "engines"):
+            folder.mkdir(exist_ok=True)
+            (folder / "manifest.json").write_text(content)
+            publish(folder, target)
+            assert (target / "manifest.json").read_text() == content
 
 
 # --- what ships ----------------------------------------------------------------------------

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from geoaware.export.divergence import first_over
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from geoaware.export.divergence import Marked, first_engine_divergence, first_over, marked
+from geoaware.export.graphs import Graph
+from geoaware.export.to_onnx import export
 
 
 class Network:
@@ -44,3 +53,40 @@ def test_values_that_are_no_numbers_are_wrong():
 
 def test_nothing_to_look_at_is_nothing_found():
     assert first_over(0, Network(0, None).errors, 0.01) is None
+
+
+class Windows(nn.Module):
+    """A layer that sees windows, as SAM's attention does, between two that see the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.inside, self.after = (nn.Conv2d(3, 3, 1) for _ in range(3))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.before(image)
+        windows = x.reshape(-1, 3, 2, 4, 2, 4).permute(0, 2, 4, 1, 3, 5).reshape(-1, 3, 4, 4)
+        x = self.inside(windows).reshape(-1, 2, 2, 3, 4, 4).permute(0, 3, 1, 4, 2, 5)
+        return self.after(x.reshape(-1, 3, 8, 8))
+
+
+def test_only_what_has_the_batch_in_front_is_an_output_of_an_engine(tmp_path: Path):
+    torch.manual_seed(0)
+    graph = Graph("windows", Windows().eval(), {"image": (3, 8, 8)}, ("descriptors",))
+    file = export(graph, tmp_path, 20)
+    asked: list[str] = []
+
+    def run(file: Path, marks: Sequence[Marked], feed: Mapping[str, Tensor]) -> dict[str, Any]:
+        """What comes after the windows is wrong."""
+        asked.extend(mark.module for mark in marks)
+        session = onnxruntime.InferenceSession(marked(file, [mark.tensor for mark in marks]))
+        names = [output.name for output in session.get_outputs()]
+        values = session.run(names, {name: tensor.numpy() for name, tensor in feed.items()})
+        found = dict(zip(names, values, strict=True))
+        last = {mark.module: mark.tensor for mark in marks}["after"]
+        return found | {last: found[last] + 1}
+
+    images = {8: torch.rand(1, 3, 8, 8)}
+    found = first_engine_divergence([graph], [file], images, "fp32", run)
+    assert found.startswith("windows: after (relative error")
+    assert found.endswith("after before, which agrees")
+    assert asked == ["before", "after"]

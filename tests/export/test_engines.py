@@ -5,67 +5,30 @@ TensorRT is a fake that runs the ONNX graphs: everything on this side of its int
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
+from pydantic import ValidationError
 
 from geoaware.examples import PHOTOGRAPHS
-from geoaware.export.build import build, prove
+from geoaware.export.build import build
 from geoaware.export.request import EngineRequest, Request
-from geoaware.export.verify import ParityError, frames
-from geoaware.kernels.cuda import graph as cuda_graph
-from geoaware.kernels.cuda import open as cuda_open
+from geoaware.export.verify import frames
 from geoaware.runtime import Bundle, GeoAwareError
 from geoaware.runtime.engines import open_engine
 from geoaware.runtime.engines.choice import choose
-from geoaware.runtime.manifest import EngineOptions
+from geoaware.runtime.errors import InputError
+from geoaware.runtime.manifest import EngineOptions, Manifest
 from geoaware.runtime.recipe import Recipe
 
-from ..runtime.engines.fake_tensorrt import FakeTensorRT, install
+from ..runtime.engines.fake_tensorrt import FakeTensorRT
 from ..runtime.engines.memory_gpu import MemoryGpu, RecordedGraph
 from .conftest import quiet
-
-Built = Callable[[str], Bundle]
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> MemoryGpu:
-    here = MemoryGpu()
-    monkeypatch.setattr(cuda_open, "open_device", lambda: here)
-    monkeypatch.setattr(cuda_graph, "CudaGraph", RecordedGraph)
-    return here
-
-
-@pytest.fixture
-def tensorrt(gpu: MemoryGpu, monkeypatch: pytest.MonkeyPatch) -> FakeTensorRT:
-    return install(FakeTensorRT(gpu), "tensorrt", monkeypatch)
-
-
-@pytest.fixture
-def rtx(gpu: MemoryGpu, monkeypatch: pytest.MonkeyPatch) -> FakeTensorRT:
-    module = FakeTensorRT(gpu, "tensorrt_rtx", "1.7.1.116")
-    return install(module, "tensorrt-rtx", monkeypatch)
-
-
-@pytest.fixture
-def asked(built: Built, tiny: Recipe, tmp_path: Path) -> Callable[..., Request]:
-    """A request for engines of the tiny recipe, whose ONNX bundle is there already."""
-
-    def ask(precision: str = "fp32", **engine: object) -> Request:
-        folder = tmp_path / precision
-        if not folder.exists():
-            shutil.copytree(built(precision).path, folder)
-        wanted = EngineRequest(**({"kind": "tensorrt"} | engine))
-        return Request(tiny, precision=precision, frame=64, out=folder, engine=wanted)
-
-    return ask
 
 
 @pytest.mark.parametrize("version", ["10.16.1.11", "11.4.0.106"])
@@ -162,48 +125,20 @@ def test_a_damaged_engine_is_built_again(asked: Callable[..., Request], tensorrt
     again.verify_engine(again.manifest.engines[0])
 
 
-def spoil(model: onnx.ModelProto) -> None:
-    """Change the first filter of the first convolution of block 4."""
-    node = next(
-        node
-        for node in model.graph.node
-        if node.op_type == "Conv"
-        and any("backbone.blocks.4" in entry.value for entry in node.metadata_props)
-    )
-    weight = next(w for w in model.graph.initializer if w.name == node.input[1])
-    values = numpy_helper.to_array(weight).copy()
-    values[0] += 1
-    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
-
-
-def test_a_wrong_engine_is_not_published_and_its_first_wrong_layer_is_named(
-    asked: Callable[..., Request], tensorrt: FakeTensorRT
+def test_out_of_memory_says_what_to_do_and_the_next_build_goes_on(
+    tiny: Recipe, tensorrt: FakeTensorRT, tmp_path: Path
 ):
-    tensorrt.spoil = spoil
-    request = asked()
-    before = sorted(path.name for path in request.target.iterdir())
-    with pytest.raises(
-        ParityError,
-        match=r"tensorrt engine is not.*first diverging layer: features: .*blocks\.4\.bn0"
-        r".*after .*blocks\.[34]\S*, which agrees",
-    ):
-        build(request, quiet)
-    assert sorted(path.name for path in request.target.iterdir()) == before
-    assert len(tensorrt.built) < 6, "several layers are looked at in each engine"
-
-
-def test_an_engine_that_is_silently_single_is_refused(
-    asked: Callable[..., Request], tensorrt: FakeTensorRT
-):
-    tensorrt.whole_in_single = True
-    with pytest.raises(ParityError, match=r"\.engine: only 0% of the engine is fp16 \(\d+ fp32\)"):
-        build(asked("fp16"), quiet)
-
-
-def test_out_of_memory_says_what_to_do(asked: Callable[..., Request], tensorrt: FakeTensorRT):
+    request = Request(tiny, frame=64, out=tmp_path / "x", engine=EngineRequest("tensorrt"))
     tensorrt.out_of_memory = True
     with pytest.raises(GeoAwareError, match="OutOfMemory.*give it less with --workspace GB"):
-        build(asked(), quiet)
+        build(request, quiet)
+    there = Bundle.open(request.target).verified()
+    assert (there.manifest.engines, len(list(there.path.iterdir()))) == ((), 2)
+    tensorrt.out_of_memory, steps = False, []
+    bundle, _ = build(request, steps.append)
+    assert bundle.manifest.model_copy(update={"engines": ()}) == there.manifest
+    assert len(bundle.manifest.engines) == 1
+    assert not [step for step in steps if "exporting" in step]
 
 
 def test_a_tensorrt_that_does_not_start_says_why(
@@ -218,19 +153,6 @@ def test_a_tensorrt_that_does_not_start_says_why(
         build(asked(), quiet)
 
 
-def test_a_bundle_is_there_whatever_its_opset_unless_one_is_needed(
-    tiny: Recipe, built: Built, tmp_path: Path
-):
-    folder = Path(shutil.copytree(built("fp32").path, tmp_path / "other"))
-    bundle = Bundle.open(folder)
-    model = bundle.manifest.models[0].model_copy(update={"opset": 23})
-    there = bundle.manifest.model_copy(update={"models": (model,)})
-    weights = {each.part: each for each in there.weights}
-    Request(tiny, out=folder).check_same(weights, there)
-    with pytest.raises(GeoAwareError, match="differs in opset"):
-        Request(tiny, out=folder, engine=EngineRequest("tensorrt")).check_same(weights, there)
-
-
 def test_what_was_learnt_about_a_gpu_is_kept(
     asked: Callable[..., Request], tensorrt: FakeTensorRT, tmp_path: Path
 ):
@@ -241,41 +163,45 @@ def test_what_was_learnt_about_a_gpu_is_kept(
     assert cache.read_bytes() == b"|learnt|learnt"
 
 
-def test_an_engine_built_ahead_of_time_is_used_once_it_is_proved(
+def test_what_cannot_be_kept_about_a_gpu_is_told_and_the_engine_is_there(
+    asked: Callable[..., Request], tensorrt: FakeTensorRT, tmp_path: Path
+):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "timing").write_text("no folder")
+    told: list[str] = []
+    bundle, _ = build(asked(), told.append)
+    assert len(bundle.manifest.engines) == 1
+    assert [line for line in told if "is not kept" in line]
+
+
+def test_rtx_builds_for_the_gpu_it_is_on(
     asked: Callable[..., Request], rtx: FakeTensorRT, gpu: MemoryGpu
 ):
-    bundle, _ = build(asked(kind="tensorrt-rtx", architecture="8.9"), quiet)
-    [record] = bundle.manifest.engines
-    assert (record.gpu, record.parity, record.plans[0].layers) == (None, None, None)
-    with pytest.raises(GeoAwareError, match=f"prove it here: geoexport prove {bundle.path}"):
-        choose("tensorrt-rtx", bundle)
-    assert "geoexport prove" in choose("auto", bundle).passed_over[0]
-    proved = prove(bundle, {}, quiet)
-    assert choose("tensorrt-rtx", proved).record.parity.cosine_min > 0.9999
-    assert choose("tensorrt-rtx", Bundle.open(bundle.path)).record.plans[0].layers
-    with pytest.raises(GeoAwareError, match="has no unproved engine for NVIDIA RTX Test"):
-        prove(proved, {}, quiet)
+    """Without a name it builds for 8.0 and later; and only a plan without memory of its own can
+    be recorded as a CUDA graph."""
+    build(asked(kind="tensorrt-rtx"), quiet)
+    assert rtx.built[0].built_for == "SM89"
+    assert rtx.built[0].flags == {"REQUIRE_USER_ALLOCATION"}
+    gpu.name, gpu.compute_capability = "NVIDIA H100", (9, 0)
+    steps: list[str] = []
+    with pytest.raises(InputError, match="NVIDIA H100 is sm_90: .* builds for sm_80, sm_89"):
+        build(asked(kind="tensorrt-rtx"), steps.append)
+    assert not steps
 
 
-def test_a_wrong_engine_stays_unproved(asked: Callable[..., Request], rtx: FakeTensorRT):
-    rtx.spoil = spoil
-    bundle, _ = build(asked(kind="tensorrt-rtx", architecture="8.9"), quiet)
-    with pytest.raises(ParityError, match="first diverging layer"):
-        prove(bundle, {}, quiet)
-    rtx.__version__ = "1.8.0.1"
-    with pytest.raises(GeoAwareError, match=r"version 1\.7\.1\.116, and 1\.8\.0\.1 is installed"):
-        prove(bundle, {}, quiet)
-    assert Bundle.open(bundle.path).manifest == bundle.manifest
-
-
-def test_engines_of_transformers_have_no_attention_in_single(tiny: Recipe):
-    from geoaware.export import recipe_files
-
-    recipe = recipe_files.load("dinov2-s")
-    engine = EngineRequest("tensorrt")
-    assert Request(recipe).opset == 23
-    assert Request(recipe, engine=engine).opset == 20
-    assert Request(recipe, engine=engine, precision="fp16").opset == 23
+def test_force_keeps_the_other_engines_of_the_same_models(
+    asked: Callable[..., Request], tensorrt: FakeTensorRT, rtx: FakeTensorRT, gpu: MemoryGpu
+):
+    build(asked(), quiet)
+    build(asked(kind="tensorrt-rtx"), quiet)
+    built = len(tensorrt.built)
+    bundle, _ = build(replace(asked(), force=True), quiet)
+    assert len(tensorrt.built) == built + 1
+    assert [record.kind for record in bundle.manifest.engines] == ["tensorrt-rtx", "tensorrt"]
+    for record in bundle.manifest.engines:
+        bundle.verify_engine(record)
+    other, _ = build(replace(asked(), force=True, engine=None, asked_opset=21), quiet)
+    assert not other.manifest.engines
 
 
 @pytest.mark.parametrize(
@@ -347,9 +273,21 @@ def test_changed_files_are_refused_and_the_cpu_does_not_mind(
         choose("tensorrt", changed)
 
 
-def test_a_bundle_without_the_engine_says_how_to_build_it(built: Built, tensorrt: FakeTensorRT):
-    bundle = built("fp32")
-    with pytest.raises(GeoAwareError, match=r"has no tensorrt engine.*--engine tensorrt$"):
-        choose("tensorrt", bundle)
-    with pytest.raises(GeoAwareError, match=r"lite --compact --engine tensorrt$"):
-        choose("tensorrt", Bundle.open())
+def test_a_manifest_whose_engines_cannot_be_is_refused(
+    asked: Callable[..., Request], tensorrt: FakeTensorRT
+):
+    bundle, _ = build(asked(batches=(1, 8)), quiet)
+    for key, value, problem in (
+        ("batches", [8, 1], "do not ascend"),
+        ("batches", [1, 1], "do not ascend"),
+        ("file", "manifest.json", "is the manifest itself"),
+        ("file", "features.onnx", "two files named features.onnx"),
+    ):
+        content = json.loads(bundle.manifest.model_dump_json())
+        [record] = content["engines"]
+        if key == "file":
+            record["plans"][0]["file"]["name"] = value
+        else:
+            record[key] = value
+        with pytest.raises(ValidationError, match=problem):
+            Manifest.model_validate(content)

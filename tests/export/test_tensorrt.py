@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +44,7 @@ OPSETS = {"fp32": 20, "fp16": 23}
 
 
 def plan_of(file: Path) -> tuple[bytes, dict[str, int]]:
-    builder = PlanBuilder("tensorrt-rtx", (1,), EngineOptions(), "8.9", None)
+    builder = PlanBuilder("tensorrt-rtx", (1,), EngineOptions(), "8.9", None, quiet)
     return builder.build(file.read_bytes(), file)
 
 
@@ -104,9 +107,30 @@ def test_weights_beside_the_graph_are_found(tmp_path: Path, monkeypatch: pytest.
 def test_an_unknown_operator_is_named(tmp_path: Path):
     file = transformer(tmp_path, "fp32", 20)
     content = file.read_bytes().replace(b"LayerNormalization", b"LayerNormalisation")
-    builder = PlanBuilder("tensorrt-rtx", (1,), EngineOptions(), "8.9", None)
+    builder = PlanBuilder("tensorrt-rtx", (1,), EngineOptions(), "8.9", None, quiet)
     with pytest.raises(GeoAwareError, match=r"does not take it: .*LayerNormalisation"):
         builder.build(content, file)
+
+
+INTERRUPTED = """
+import os, signal, threading
+from geoaware.export.tensorrt.builder import PlanBuilder
+from geoaware.runtime.bundle import Bundle
+from geoaware.runtime.manifest import EngineOptions
+file = Bundle.open().file("features.onnx")
+content = file.read_bytes()
+builder = PlanBuilder("tensorrt-rtx", (1, 8), EngineOptions(), "7.5", None, print)
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    builder.build(content, file)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_stops_a_build():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["interrupted"], done.stderr
 
 
 def test_an_engine_needs_a_gpu_to_be_inspected(ahead: Bundle, monkeypatch: pytest.MonkeyPatch):
@@ -137,7 +161,33 @@ def test_an_engine_needs_a_gpu_to_be_inspected(ahead: Bundle, monkeypatch: pytes
 )
 def test_an_inspector_that_tells_nothing_is_an_error(information: str, message: str):
     with pytest.raises(GeoAwareError, match=message):
-        count_layers(information)
+        count_layers(information, "fp32")
+
+
+def layer(given: dict[str, str], taken: dict[str, str] | None = None) -> dict[str, object]:
+    return {"LayerType": "kgen", "Outputs": [given]} | ({"Inputs": [taken]} if taken else {})
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"Format/Datatype": "Row major linear FP16 format"}, "fp16"),
+        ({"Format": "Row major linear", "Datatype": "Half"}, "fp16"),
+        ({"Format": "Row major linear", "Datatype": "BFloat16"}, "bf16"),
+        ({"Format/Datatype": "Row major linear BF16 format"}, "bf16"),
+        ({"Format": "Row major linear INT8 format (kLINEAR)", "Datatype": "Int64"}, "other"),
+        ({"Format": "Row major linear FP32 format"}, "fp32"),
+    ],
+)
+def test_the_type_of_a_layer_is_in_the_inspectors_words(given: dict[str, str], kind: str):
+    assert count_layers(json.dumps({"Layers": [layer(given)]}), "fp32") == {kind: 1}
+
+
+def test_a_layer_in_single_may_take_weights_that_are_stored_as_half():
+    half, single = {"Datatype": "Half"}, {"Datatype": "Float"}
+    information = json.dumps({"Layers": [layer(single, half), layer(half, single)]})
+    assert count_layers(information, "fp32") == {"fp16": 1, "fp32": 1}
+    assert count_layers(information, "fp16") == {"fp16": 2}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from PIL import Image
 
 from geoaware.runtime import Bundle, FeatureMap, GeoAwareError, Matches, Pipeline
 from geoaware.runtime.bundle import build_command, find, home, read_manifest
+from geoaware.runtime.errors import InputError
 from geoaware.runtime.recipe import Matching
 
 
@@ -114,8 +115,11 @@ def test_threads_may_share_a_pipeline(lite: Pipeline, cat: Path):
 
 
 def test_a_gpu_that_is_not_there_is_refused_and_auto_takes_the_cpu(lite: Pipeline, no_gpu: None):
-    for device in ("cuda", "onnxruntime-tensorrt", "tensorrt", "tensorrt-rtx"):
+    for device in ("cuda", "onnxruntime-tensorrt"):
         with pytest.raises(GeoAwareError, match="no NVIDIA driver"):
+            Pipeline(lite.bundle, device)
+    for device in ("tensorrt", "tensorrt-rtx"):
+        with pytest.raises(InputError, match=f"has no {device} engine; build one"):
             Pipeline(lite.bundle, device)
     with pytest.raises(GeoAwareError, match="no device 'gpu'"):
         Pipeline(lite.bundle, "gpu")

@@ -52,8 +52,8 @@ CASES = {
     "no similarity": (["match", A, B, "--min-similarity", "nan"], 2, "must be a number"),
     "unknown bundle": (["match", A, B, "--bundle", "nope"], 2, "geoexport build nope"),
     "not a bundle": (["match", A, B, "--bundle", "{tmp}/"], 2, "no bundle there"),
-    "cuda": (["match", A, B, "--device", "cuda"], 2, "device 'cuda' has no engine"),
-    "tensorrt": (["match", A, B, "--device", "tensorrt"], 2, "device 'tensorrt' has no engine"),
+    "cuda": (["match", A, B, "--device", "cuda"], 1, "no NVIDIA driver"),
+    "tensorrt": (["match", A, B, "--device", "tensorrt"], 2, "has no tensorrt engine; build"),
     "even window": (["match", A, B, "--window", "4"], 2, "must be odd"),
     "no temperature": (["match", A, B, "--temperature", "0"], 2, "must lie between"),
     "temperature of 1e300": (["match", A, B, "--temperature", "1e300"], 2, "must lie between"),
@@ -89,7 +89,13 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("arguments", "status", "message"), CASES.values(), ids=CASES.keys())
 def test_one_clear_line(
-    arguments: list[str], status: int, message: str, bad: Path, cat: Path, cheetah: Path
+    arguments: list[str],
+    status: int,
+    message: str,
+    bad: Path,
+    cat: Path,
+    cheetah: Path,
+    no_gpu: None,
 ):
     before = sorted(bad.iterdir())
     filled = [each.format(cat=cat, cheetah=cheetah, tmp=bad) for each in arguments]

@@ -67,6 +67,7 @@ class FakeTensorRT(ModuleType):
         self.refuses: str | None = None
         self.built: list[SimpleNamespace] = []
         self.no_room, self.capturable, self.made_with = 0, True, []
+        self.IProgressMonitor = object
         if name == "tensorrt_rtx":
             self.DynamicShapesKernelSpecializationStrategy = Enum("Strategy", ["LAZY", "EAGER"])
 

@@ -43,9 +43,15 @@ def test_without_a_gpu_auto_is_the_cpu_and_says_why(no_gpu: None):
     assert choice.passed_over == ("no NVIDIA driver: install it",)
 
 
-@pytest.mark.parametrize("device", ["cuda", "onnxruntime-tensorrt", "tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("device", ["cuda", "onnxruntime-tensorrt"])
 def test_without_a_gpu_every_other_device_is_an_error(no_gpu: None, device: str):
     with pytest.raises(GeoAwareError, match="no NVIDIA driver: install it"):
+        choose(device, Bundle.open())
+
+
+@pytest.mark.parametrize("device", ["tensorrt", "tensorrt-rtx"])
+def test_an_engine_that_is_not_built_is_told_before_any_look_at_a_gpu(no_gpu: None, device: str):
+    with pytest.raises(InputError, match=f"has no {device} engine; build one"):
         choose(device, Bundle.open())
 
 
