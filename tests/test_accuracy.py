@@ -59,6 +59,10 @@ def test_the_plain_baseline_is_reproduced(
     blocks: tuple[str, ...],
     expected: dict[str, float],
 ):
-    """Figures measured independently, with other code: same network, same metric, same data."""
+    """Figures measured independently, with other code: same network, same metric, same data.
+
+    They are rounded to a tenth; and a keypoint whose best two cells differ by rounding goes either
+    way with the number of threads, which is worth a tenth more.
+    """
     protocol = PROTOCOLS["image" if read is pf_willow else "box"]
-    assert score(plain(blocks, IMAGENET), read(data), protocol) == pytest.approx(expected, abs=0.06)
+    assert score(plain(blocks, IMAGENET), read(data), protocol) == pytest.approx(expected, abs=0.16)
