@@ -57,6 +57,14 @@ def ahead(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return build(request, quiet)[0]
 
 
+def test_verify_looks_at_engines_too(ahead: Bundle, tmp_path: Path):
+    copy = shutil.copytree(ahead.path, tmp_path / "copy")
+    (copy / ahead.manifest.engine_files[0].name).write_bytes(b"damaged")
+    done = CliRunner().invoke(geoexport, ["verify", str(copy)])
+    assert done.exit_code == 1
+    assert "changed since it was built; build it again: geoexport build lite" in done.stderr
+
+
 def test_the_bundle_that_ships_gets_an_engine_ahead_of_time(ahead: Bundle):
     [record] = ahead.manifest.engines
     [plan] = record.plans
