@@ -19,7 +19,7 @@ from .geometry import Frame
 from .recipe import FrameSpec
 from .staging import Staging
 
-ANY_BATCH = 8  # images at once for engines that take any number
+ANY_BATCHES = tuple(range(1, 9))  # images at once for engines that take any number
 
 
 class DeviceExtractor:
@@ -30,8 +30,8 @@ class DeviceExtractor:
     """
 
     def __init__(self, device: Device, engines: Sequence[DeviceEngine], frame: FrameSpec) -> None:
-        self._batches = engines[0].batches
-        self.batch = max(self._batches or (ANY_BATCH,))
+        self._batches = engines[0].batches or ANY_BATCHES
+        self.batch = max(self._batches)
         self._device, self._engines, self._spec = device, engines, frame
         self._kept: dict[int, DeviceArray] = {}
         self._staging, self._lock = Staging(device), Lock()
@@ -43,10 +43,8 @@ class DeviceExtractor:
         """
         made: list[DeviceArray] = []
         with gpu_errors():
-            for start in range(0, len(images), self.batch):
-                part = images[start : start + self.batch]
-                [run] = runs(len(part), self._batches)
-                made += self._batch(part, run.batch)
+            for start, size, batch in runs(len(images), self._batches):
+                made += self._batch(images[start : start + size], batch)
         return made
 
     def _batch(self, images: Sequence[Image.Image], size: int) -> list[DeviceArray]:
@@ -60,7 +58,7 @@ class DeviceExtractor:
                         self._render(each, side, frame)
             finally:
                 slot.release()
-            return self._run(size).copy().rows()[: len(images)]
+            return first_rows(self._run(size), len(images)).copy().rows()
 
     def _render(self, pixels: DeviceArray, side: int, into: DeviceArray) -> None:
         height, width, _ = pixels.shape

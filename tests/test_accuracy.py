@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from benchmarks.eval_willow import COMMITTED, compare, numbers
@@ -15,6 +16,15 @@ from benchmarks.pairs import pf_willow, spair_mini
 from geoaware.runtime.cli import georun
 from geoaware.runtime.datasets import Pair
 from geoaware.runtime.evaluation.protocols import PROTOCOLS
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """As many as the figures were measured with: sums are rounded in another order with others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_spair_mini(data: Path):
@@ -54,15 +64,12 @@ def test_all_pairs_of_pf_willow_give_the_committed_numbers(data: Path, tmp_path:
     ],
 )
 def test_the_plain_baseline_is_reproduced(
+    two_threads: None,
     data: Path,
     read: Callable[[Path], list[Pair]],
     blocks: tuple[str, ...],
     expected: dict[str, float],
 ):
-    """Figures measured independently, with other code: same network, same metric, same data.
-
-    They are rounded to a tenth; and a keypoint whose best two cells differ by rounding goes either
-    way with the number of threads, which is worth a tenth more.
-    """
+    """Figures measured independently, with other code: same network, same metric, same data."""
     protocol = PROTOCOLS["image" if read is pf_willow else "box"]
-    assert score(plain(blocks, IMAGENET), read(data), protocol) == pytest.approx(expected, abs=0.16)
+    assert score(plain(blocks, IMAGENET), read(data), protocol) == pytest.approx(expected, abs=0.06)

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import click
 
+moved_weights_option = click.option(
+    "--weights",
+    "sources",
+    multiple=True,
+    metavar="PART=SOURCE",
+    help="Where the weights are now, if not where they were.",
+)
+
 
 def by_part(options: tuple[str, ...]) -> dict[str, str]:
     """Sources by the name of the part."""

@@ -5,18 +5,12 @@ from __future__ import annotations
 import click
 
 from .progress import reporting, require_extra
-from .sources import by_part
+from .sources import by_part, moved_weights_option
 
 
 @click.command()
 @click.argument("bundle")
-@click.option(
-    "--weights",
-    "sources",
-    multiple=True,
-    metavar="PART=SOURCE",
-    help="Where the weights are now, if not where they were.",
-)
+@moved_weights_option
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def verify(bundle: str, sources: tuple[str, ...], as_json: bool) -> None:
     """Check BUNDLE's files, engines too, then compare its models with PyTorch again.
