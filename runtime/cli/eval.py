@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(name="eval")
 @click.argument("dataset", type=click.Choice(DATASET_NAMES))
-@click.option("--split", default="test", show_default=True, help="train, val or test.")
+@click.option("--split", help="train, val or test (test; val of datasets without).")
 @input_options
 @method_options
 @click.option(
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @click.option("--json", "to_stdout", is_flag=True, help="Print results.json.")
 def evaluate(
     dataset: str,
-    split: str,
+    split: str | None,
     protocols: tuple[str, ...],
     alphas: tuple[float, ...],
     alignment: Any,

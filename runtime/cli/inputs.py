@@ -11,13 +11,16 @@ from .options import chosen_device, device_option, opened_bundles, together
 if TYPE_CHECKING:
     from ..evaluation.request import Inputs
 
-DATASET_NAMES = ("spair", "pf-pascal", "pf-willow", "ap10k")
+DATASET_NAMES = ("spair", "pf-pascal", "pf-willow", "ap10k", "animal-pose", "coco", "folder")
 
 root_option = click.option(
     "--root", metavar="DIR", help="The dataset's folder ($GEOAWARE_DATA/<its name>)."
 )
 setting_option = click.option(
-    "--setting", metavar="NAME", help="spair: large, small. ap10k: intra-species, cross-…"
+    "--setting",
+    metavar="NAME",
+    help="spair: large, small. ap10k: intra-species, cross-… animal-pose, coco, folder: within, "
+    "across.",
 )
 store_option = click.option(
     "--store", metavar="DIR", help="Feature store (in the cache directory)."
@@ -55,9 +58,12 @@ input_options = together(
 
 
 def inputs_of(
-    dataset: str, split: str, options: dict[str, Any]
+    dataset: str, split: str | None, options: dict[str, Any]
 ) -> tuple[Inputs, tuple[float, ...]]:
-    """What to work on, and the bundles' weights. Takes its own out of the options."""
+    """What to work on, and the bundles' weights. Takes its own out of the options.
+
+    split: None means the one that the dataset is evaluated on.
+    """
     from ..datasets import DATASETS, root_of
     from ..evaluation.request import Inputs
     from ..evaluation.selection import Selection
@@ -77,7 +83,7 @@ def inputs_of(
     inputs = Inputs(
         dataset=dataset,
         root=root_of(dataset, take("root")),
-        split=split,
+        split=split or DATASETS[dataset].evaluated,
         setting=take("setting") or DATASETS[dataset].usual_setting,
         selection=selection,
         bundles=bundles,

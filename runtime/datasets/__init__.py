@@ -1,20 +1,21 @@
-"""Datasets of annotated image pairs: SPair-71k, PF-Pascal, PF-Willow, AP-10K."""
+"""Datasets of annotated image pairs, published ones and one's own."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
 from ..errors import InputError
-from .pair import AnnotatedImage, Listing, Pair, Problem, images
+from .pair import AnnotatedImage, Listing, MirrorPairs, Pair, Problem, images
 
 __all__ = [
     "DATASETS",
     "AnnotatedImage",
     "Listing",
+    "MirrorPairs",
     "Pair",
     "Problem",
     "Spec",
@@ -42,9 +43,10 @@ class Spec:
     splits: by setting, a variant of its pair lists, the usual one first; where there is one only,
         its name is empty.
     protocol: the protocol its results are most often given in.
-    has_boxes: whether its annotations give the objects' boxes.
+    has_boxes: whether its annotations give the objects' boxes; None where some do.
     keypoint_tables: whether it is known which keypoints look alike and which change places in a
         mirror (see `keypoints`).
+    evaluated: the split that is evaluated where none is named.
     """
 
     title: str
@@ -52,8 +54,9 @@ class Spec:
     folders: tuple[str, ...]
     splits: dict[str, tuple[str, ...]]
     protocol: str
-    has_boxes: bool
+    has_boxes: bool | None
     keypoint_tables: bool
+    evaluated: str = "test"
 
     def lists(self) -> list[tuple[str, str]]:
         """Every split with every setting that has it."""
@@ -67,6 +70,7 @@ class Spec:
 
 _ALL = ("train", "val", "test")
 _HELD_OUT = ("val", "test")
+_NO_TEST = ("train", "val")
 
 DATASETS = {
     "spair": Spec(
@@ -85,6 +89,20 @@ DATASETS = {
         "AP-10K", "ap10k", ("AP-10K", "ap-10k"),
         {"intra-species": _ALL, "cross-species": _HELD_OUT, "cross-family": _HELD_OUT},
         "box-strict", has_boxes=True, keypoint_tables=True,
+    ),
+    "animal-pose": Spec(
+        "Animal-Pose", "animal_pose", ("Animal-Pose", "AnimalPose-train"),
+        {"within": _NO_TEST, "across": _NO_TEST}, "box",
+        has_boxes=True, keypoint_tables=True, evaluated="val",
+    ),
+    "coco": Spec(
+        "COCO keypoints", "coco_keypoints", ("coco",),
+        {"within": _NO_TEST, "across": _NO_TEST}, "box",
+        has_boxes=True, keypoint_tables=False, evaluated="val",
+    ),
+    "folder": Spec(
+        "Own dataset", "folder", ("folder",), {"within": _ALL, "across": _ALL}, "keypoint-box",
+        has_boxes=None, keypoint_tables=False, evaluated="val",
     ),
 }  # fmt: skip
 
@@ -117,6 +135,8 @@ def root_of(name: str, root: str | None) -> Path:
 def read(name: str, root: Path, split: str, setting: str | None = None) -> Listing:
     """All pairs of a dataset's split, sorted by name, and the problems of its annotations.
 
+    With them comes which keypoints change places in a mirror, as far as that is known.
+
     Raises InputError for a split or setting the dataset does not have and where a file that the
     layout needs is missing, GeoAwareError for one that cannot be read.
     """
@@ -129,7 +149,18 @@ def read(name: str, root: Path, split: str, setting: str | None = None) -> Listi
         known = ", ".join(spec.splits[setting])
         where = f" in setting {setting}" if setting else ""
         raise InputError(f"{spec.title} has no split {split!r}{where}; it has {known}")
-    return _module(name).read(root, split, setting)
+    listing = _module(name).read(root, split, setting)
+    if not spec.keypoint_tables:
+        return listing
+    return replace(listing, mirror_pairs=_from_tables(name, listing))
+
+
+def _from_tables(name: str, listing: Listing) -> dict[str, MirrorPairs]:
+    from .keypoints import mirror_pairs
+
+    categories = sorted({pair.category for pair in listing.pairs})
+    found = ((category, mirror_pairs(name, category)) for category in categories)
+    return {category: pairs for category, pairs in found if pairs is not None}
 
 
 def _how_to_get(name: str) -> str:

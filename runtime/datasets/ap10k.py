@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from ..errors import GeoAwareError, InputError
 from .coco import Animal, animals
 from .inspector import Inspector
-from .pair import AnnotatedImage, Listing, Pair
+from .pair import AnnotatedImage, Listing, Pairing
 
 LAYOUT = "AP-10K is a folder with annotations/ap10k-{train,val,test}-split1.json and data/*.jpg."
 SOURCE = "https://github.com/AlexTheBad/AP-10K"
@@ -30,9 +27,11 @@ def read(root: Path, split: str, setting: str) -> Listing:
     rows = list(_rows(path, root))
     inspector = Inspector()
     images = _Images(root, inspector)
+    pairing = Pairing()
     for number, (source, target, category) in rows:
         found = images.both(f"{path}, line {number}", source, target)
-        inspector.add(_pair(images, found, category) if found else None)
+        name = f"{Path(source).stem}-{Path(target).stem}"
+        inspector.add(pairing.pair(name, category, *found) if found else None)
     return inspector.listing()
 
 
@@ -90,31 +89,17 @@ class _Images:
         self._inspector = inspector
         self._animals = {each.file_name: each for each in animals(annotation_files(root))}
         self._checked: dict[str, AnnotatedImage | None] = {}
-        self._parts: dict[tuple[str, tuple[int, ...]], AnnotatedImage] = {}
 
-    def both(self, where: str, source: str, target: str) -> tuple[Animal, Animal] | None:
-        """The animals of a pair; None, and problems noted, where an image is not in order."""
+    def both(
+        self, where: str, source: str, target: str
+    ) -> tuple[AnnotatedImage, AnnotatedImage] | None:
+        """The images of a pair; None, and problems noted, where an image is not in order."""
         found = [self._animals.get(name) for name in (source, target)]
         for name, animal in zip((source, target), found, strict=True):
             if animal is None:
                 self._inspector.problem(where, f"{name!r} is no annotated image of one animal")
-        checked = [self._check(animal) for animal in found if animal]
-        if None in checked or None in found:
-            return None
-        first, second = (animal for animal in found if animal)
-        return first, second
-
-    def part(self, animal: Animal, ids: tuple[int, ...]) -> AnnotatedImage:
-        """An image in order with some of its keypoints; pairs of the same ones share it."""
-        key = animal.file_name, ids
-        if key not in self._parts:
-            whole = self._checked[animal.file_name]
-            assert whole
-            rows = list(ids)
-            self._parts[key] = replace(
-                whole, points=whole.points[rows], visible=whole.visible[rows]
-            )
-        return self._parts[key]
+        first, second = (self._check(animal) if animal else None for animal in found)
+        return (first, second) if first and second else None
 
     def _check(self, animal: Animal) -> AnnotatedImage | None:
         name = animal.file_name
@@ -123,10 +108,3 @@ class _Images:
                 animal.annotation, self._folder / name, animal.points, animal.box, animal.size
             )
         return self._checked[name]
-
-
-def _pair(images: _Images, found: tuple[Animal, Animal], category: str) -> Pair:
-    source, target = found
-    ids = tuple(np.flatnonzero(source.visibility | target.visibility).tolist())
-    name = f"{Path(source.file_name).stem}-{Path(target.file_name).stem}"
-    return Pair(name, category, images.part(source, ids), images.part(target, ids), ids)

@@ -9,10 +9,11 @@ from typing import Annotated, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ..errors import GeoAwareError, InputError, first_problem
+from ..errors import GeoAwareError
 from ..geometry import Points
+from .inspector import read_json
 from .pair import Box
 
 KEYPOINTS = 17
@@ -55,7 +56,7 @@ def animals(files: Iterable[Path]) -> tuple[Animal, ...]:
     categories: dict[int, _Category] = {}
     homes: dict[int, Path] = {}
     for path in files:
-        content = _read(path)
+        content = read_json(path, _File, "COCO annotations of animals", "get it again")
         for image in content.images:
             _add(images, image, path)
             homes.setdefault(image.id, path)
@@ -115,19 +116,6 @@ class _File(_Schema):
     images: list[_Image]
     annotations: list[_Annotation]
     categories: list[_Category]
-
-
-def _read(path: Path) -> _File:
-    try:
-        return _File.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise GeoAwareError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        raise GeoAwareError(
-            f"{path}: no COCO annotations of animals: {first_problem(error)}; get it again"
-        ) from None
 
 
 def _add(known: dict[int, Item], item: Item, path: Path) -> None:

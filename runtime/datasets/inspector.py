@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.util import find_spec
 from math import inf
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from textwrap import shorten
 from typing import TypeVar
 
@@ -45,6 +45,31 @@ def read_list(path: Path) -> str:
         raise GeoAwareError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise GeoAwareError(f"{path}: is damaged, no text; get it again") from None
+
+
+def check_inside(name: str) -> str:
+    """A name as it is. Raises ValueError for a path that may lead out of the dataset's folder."""
+    path = PureWindowsPath(name)  # knows both kinds of slash, and drives
+    if path.anchor or ".." in path.parts or not path.name or "\0" in name:
+        raise ValueError(f"{name!r} is not the path of an image in the dataset's folder")
+    return name
+
+
+def read_json(path: Path, schema: type[Schema], kind: str, mend: str) -> Schema:
+    """What a JSON file holds on which all else depends.
+
+    kind: what it should be. mend: what to do where it is not.
+
+    Raises InputError where it is missing, GeoAwareError where it does not fit its schema.
+    """
+    try:
+        return schema.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise GeoAwareError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise GeoAwareError(f"{path}: no {kind}: {first_problem(error)}; {mend}") from None
 
 
 def check_scipy(title: str) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .pair import MirrorPairs
+
 _TABLES = Path(__file__).with_name("keypoint_groups.json")
 
 
@@ -24,23 +26,36 @@ def similar_groups(dataset: str, category: str) -> list[tuple[int, ...]] | None:
 
 
 def mirror_partners(dataset: str, category: str, ids: Sequence[int]) -> NDArray[np.intp] | None:
-    """For each of K ids the row of the one it becomes when the image is mirrored: (K,).
+    """The `partner_rows` of K ids (K,). None where there is no table."""
+    pairs = mirror_pairs(dataset, category)
+    return None if pairs is None else partner_rows(pairs, ids)
+
+
+def mirror_pairs(dataset: str, category: str) -> MirrorPairs | None:
+    """The ids of keypoints that change places in a mirror. None where there is no table."""
+    table = _table(dataset, category)
+    return tuple((a, b) for a, b in table["mirror_pairs"]) if table else None
+
+
+def partner_rows(pairs: MirrorPairs, ids: Sequence[int]) -> NDArray[np.intp]:
+    """For each of K ids the row of the one it becomes in a mirror, by the pairs that do: (K,).
 
     It is a keypoint's own row where it has no counterpart, -1 where its counterpart is not among
-    the ids. None where there is no table.
+    the ids.
     """
-    table = _table(dataset, category)
-    if table is None:
-        return None
-    partner = {a: b for pair in table["mirror_pairs"] for a, b in (pair, reversed(pair))}
+    partner = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
     row = {number: k for k, number in enumerate(ids)}
     return np.array([row.get(partner.get(number, number), -1) for number in ids], np.intp)
 
 
 def _table(dataset: str, category: str) -> dict[str, list[list[int]]] | None:
-    """The groups and pairs of a category; AP-10K has the same for all of its own."""
+    """The groups and pairs of a category; AP-10K and Animal-Pose have one table for all."""
     tables = _tables()
-    table = {"spair": tables["spair"].get(category), "ap10k": tables["ap10k"]}
+    table = {
+        "spair": tables["spair"].get(category),
+        "ap10k": tables["ap10k"],
+        "animal-pose": tables["animal-pose"],
+    }
     return table.get(dataset)
 
 

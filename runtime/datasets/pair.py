@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from ..geometry import Points
 
 Box = tuple[float, float, float, float]
+MirrorPairs = tuple[tuple[int, int], ...]
+"""The ids of keypoints that change places when an image is mirrored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,30 @@ class Pair:
         return self.source.visible & self.target.visible
 
 
+class Pairing:
+    """Makes pairs of images that have all keypoints of their category, visible or not."""
+
+    def __init__(self) -> None:
+        self._parts: dict[tuple[AnnotatedImage, tuple[int, ...]], AnnotatedImage] = {}
+
+    def pair(
+        self, name: str, category: str, source: AnnotatedImage, target: AnnotatedImage
+    ) -> Pair:
+        """A pair with the keypoints visible in either image; row k of the images has the id k."""
+        ids = tuple(np.flatnonzero(source.visible | target.visible).tolist())
+        return Pair(name, category, self._part(source, ids), self._part(target, ids), ids)
+
+    def _part(self, image: AnnotatedImage, ids: tuple[int, ...]) -> AnnotatedImage:
+        """An image with some of its keypoints; pairs of the same ones share it."""
+        key = image, ids
+        if key not in self._parts:
+            rows = list(ids)
+            self._parts[key] = replace(
+                image, points=image.points[rows], visible=image.visible[rows]
+            )
+        return self._parts[key]
+
+
 def images(pairs: Iterable[Pair]) -> list[Path]:
     """The image files of pairs, each once, sorted."""
     return sorted({side.path for pair in pairs for side in (pair.source, pair.target)})
@@ -75,8 +101,11 @@ class Listing:
     """What a dataset holds: the pairs that are in order, and what is wrong with the others.
 
     skipped: how many pairs were left out because of the problems.
+    mirror_pairs: by category, the keypoints that change places in a mirror; a category of which
+        nobody knows them is not there.
     """
 
     pairs: tuple[Pair, ...]
     problems: tuple[Problem, ...] = ()
     skipped: int = 0
+    mirror_pairs: Mapping[str, MirrorPairs] = field(default_factory=dict)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from io import StringIO
 from math import isfinite
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import GeoAwareError, InputError
 from ..geometry import Points
-from .inspector import Inspector, check_scipy, check_unpacked, read_list
-from .pair import AnnotatedImage, Listing, Pair
+from .inspector import Inspector, check_inside, check_scipy, check_unpacked, read_list
+from .pair import AnnotatedImage, Listing, Pair, Pairing
 
 LAYOUT = (
     "PF-Pascal is a folder with PF-dataset-PASCAL/JPEGImages, "
@@ -109,6 +109,7 @@ class _Reader:
         self.inspector = Inspector()
         self._root = root
         self._image = cache(self._read_image)
+        self._pairing = Pairing()
 
     def pair(self, where: str, cells: list[str]) -> Pair | None:
         """The pair of a line; None, and a problem noted, where it is wrong."""
@@ -142,12 +143,7 @@ class _Reader:
             counts = f"{len(source.points)} and {len(target.points)}"
             self.inspector.problem(row.where, f"its images have {counts} keypoints")
             return None
-        ids = np.flatnonzero(source.visible | target.visible)
-        first, second = (
-            replace(image, points=image.points[ids], visible=image.visible[ids])
-            for image in (source, target)
-        )
-        return Pair(row.name, row.category, first, second, tuple(ids.tolist()))
+        return self._pairing.pair(row.name, row.category, source, target)
 
     def _read_image(self, name: str, category: str) -> AnnotatedImage | None:
         image = self._root / name
@@ -171,20 +167,13 @@ def _parsed(where: str, cells: list[str]) -> _Row:
         raise ValueError(f"has {len(cells)} columns; it should have 7, or 4 with flip")
     source, target, category = (cell.strip() for cell in cells[:3])
     for name in (source, target):
-        _check_inside(name)
+        check_inside(name)
     if not category.isdecimal() or not 1 <= int(category) <= len(CATEGORIES):
         raise ValueError(f"class {category!r} is not 1 to {len(CATEGORIES)}")
     points = _points(cells[3:7]) if len(cells) != _WITH_FLIP else None
     if points is None and cells[3].strip() != "0":
         raise ValueError(f"flip {cells[3]!r} is neither 0 nor 1")
     return _Row(where, source, target, CATEGORIES[int(category) - 1], points)
-
-
-def _check_inside(name: str) -> None:
-    """Raise ValueError for a path that may lead out of the dataset's folder."""
-    path = PureWindowsPath(name)  # knows both kinds of slash, and drives
-    if path.anchor or ".." in path.parts or not path.name:
-        raise ValueError(f"{name!r} is not the path of an image in the dataset's folder")
 
 
 def _points(cells: list[str]) -> tuple[Points, Points]:

@@ -57,13 +57,16 @@ class Protocol:
         return f"distance {self.comparison} alpha x {REFERENCES[self.reference]}"
 
     def reference_length(self, pair: Pair) -> float:
-        """The length of a pair that alpha multiplies, in pixels of its target image."""
+        """The length of a pair that alpha multiplies, in pixels of its target image.
+
+        Raises InputError where that is a side of the target's box and it has none.
+        """
         if self.reference == "image":
             return float(max(pair.target.size))
         if self.reference == "keypoint-box":
             return _longer_side(pair.target.points[pair.target.visible])
         if pair.target.box is None:
-            raise InputError(f"{pair.name}: has no box")
+            raise InputError(f"protocol {self.name!r} needs boxes, and {pair.target.path} has none")
         left, top, right, bottom = pair.target.box
         return float(max(right - left, bottom - top))
 
@@ -107,8 +110,8 @@ PROTOCOLS = {
 def chosen(dataset: str, asked: Sequence[str]) -> list[Protocol]:
     """The protocols asked for by name, `all` for every one, none for the dataset's usual one.
 
-    `all` leaves out what the dataset has no reference length for. Raises InputError for a name
-    that is none and for one that the dataset cannot be scored by.
+    `all` leaves out what the dataset may have no reference length for. Raises InputError for a
+    name that is none and for one that the dataset cannot be scored by.
     """
     spec = DATASETS[dataset]
     if "all" in asked:
@@ -117,10 +120,18 @@ def chosen(dataset: str, asked: Sequence[str]) -> list[Protocol]:
     for name in dict.fromkeys(asked or (spec.protocol,)):
         if name not in PROTOCOLS:
             raise InputError(f"protocol {name!r} is none of {', '.join(PROTOCOLS)}, all")
-        if PROTOCOLS[name].reference == "box" and not spec.has_boxes:
+        if PROTOCOLS[name].reference == "box" and spec.has_boxes is False:
             raise InputError(f"protocol {name!r} needs boxes, and {spec.title} has none")
         protocols.append(PROTOCOLS[name])
     return protocols
+
+
+def check_boxes(pairs: Sequence[Pair], protocols: Sequence[Protocol]) -> None:
+    """Raise InputError where a protocol needs boxes and a target has none, before the work."""
+    for protocol in protocols:
+        if protocol.reference == "box":
+            for pair in pairs:
+                protocol.reference_length(pair)
 
 
 def _longer_side(points: Points) -> float:

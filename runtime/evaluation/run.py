@@ -13,6 +13,7 @@ from .masks import MaskFolder, Masks
 from .material import Material, Selected, gather, select
 from .outcome import Outcome
 from .prediction import Predictor
+from .protocols import check_boxes
 from .records import record
 from .request import Inputs, Method, Scoring, check, check_categories
 from .results import Results
@@ -43,6 +44,7 @@ def evaluate(
     started = time.perf_counter()
     selected = select(inputs, watch)
     check_categories(selected.pairs, inputs, method, scoring)
+    check_boxes(selected.pairs, scoring.protocols)
     masks = _masks(inputs, method, selected)
     material = gather(inputs, selected, watch, mirrored_sources=method.alignment is not None)
     if method.mask_bundle is not None:

@@ -16,7 +16,7 @@ from ..recipe import Matching
 from ..store import StoredMap
 from .material import gather, select
 from .prediction import Predictor
-from .protocols import Protocol
+from .protocols import Protocol, check_boxes
 from .request import Inputs
 from .results import key
 from .watch import Watch
@@ -96,7 +96,9 @@ def tune(
     Raises InputError for settings that cannot be, GeoAwareError where the run fails.
     """
     settings = search.settings()
-    material = gather(inputs, select(inputs, watch), watch)
+    selected = select(inputs, watch)
+    check_boxes(selected.pairs, [protocol])
+    material = gather(inputs, selected, watch)
     matcher = Matcher(Matching(), weights)
     predictor = Predictor(inputs.dataset, matcher, material.stores, material.keys)
 

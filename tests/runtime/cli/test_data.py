@@ -14,6 +14,7 @@ from geoaware.runtime.cli import georun
 from geoaware.runtime.cli.inputs import DATASET_NAMES
 from geoaware.runtime.datasets import DATASETS
 
+from ..datasets import test_folder
 from ..datasets.http_server import Server, sends
 from ..datasets.test_ap10k import annotated, few
 from ..datasets.test_unpack import packed
@@ -96,6 +97,25 @@ def test_an_absent_split_is_no_failure(data: Path):
 def test_the_folder_is_found_under_geoaware_data(data: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GEOAWARE_DATA", str(data))
     assert cells(run("pf-willow").stdout) == [["test", "", "900", "100", "0"]]
+
+
+def test_ones_own_images_and_what_is_wrong_with_them(tmp_path: Path):
+    images = [*map(test_folder.image, range(9)), test_folder.image(9, category="cup")]
+    result = run("folder", "--root", test_folder.dataset(tmp_path, *images))
+    assert result.exit_code == 0
+    assert cells(result.stdout)[:3] == [
+        ["train", "within", "42", "7", "1"], ["val", "within", "2", "2", "1"],
+        ["test", "within", "absent", "", ""],
+    ]  # fmt: skip
+    assert result.stderr.endswith("photographs/9.png: its category 'cup' is none of mug\n")
+
+
+def test_where_none_of_ones_own_images_is_in_order_it_fails(tmp_path: Path):
+    images = [test_folder.image(n, keypoints={}) for n in range(2)]
+    result = run("folder", "--root", test_folder.dataset(tmp_path, *images))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no pair of Own dataset can be used: " in result.stderr
+    assert "photographs/0.png: has no visible keypoint (and 1 more)" in result.stderr
 
 
 def test_an_archive_is_unpacked_and_read(archive: Path, tmp_path: Path):

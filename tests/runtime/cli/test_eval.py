@@ -20,6 +20,7 @@ from PIL import Image
 from geoaware.runtime.cli import georun
 from geoaware.runtime.segmenter import Segmenter
 
+from ..datasets import test_animal_pose, test_folder
 from ..mask_bundle import mask_bundle
 
 MINI = "SPair-71k-mini"
@@ -352,6 +353,33 @@ def test_bad_input_is_one_line(data: Path, arguments: list[str], message: str):
     assert message in done.stderr
     [line] = [line for line in done.stderr.splitlines() if line.startswith("georun: error:")]
     assert line == done.stderr.splitlines()[-1]
+
+
+def test_a_dataset_without_a_test_split_is_evaluated_on_val(tmp_path: Path):
+    root = test_animal_pose.dataset(tmp_path, *map(test_animal_pose.annotated, range(1, 9)))
+    content = results("animal-pose", "--root", root, "--geo-aware", "--pose-alignment", "mutual")
+    assert (content["dataset"]["split"], content["dataset"]["pairs"]) == ("val", 2)
+    # of 20 keypoints all but the nose, the throat, the withers and the base of the tail
+    assert content["protocols"]["box"]["geometry_aware"]["scores"]["keypoints"] == 2 * 16
+
+
+def test_ones_own_images_are_evaluated(tmp_path: Path):
+    images = [test_folder.image(n, split="val", box=[5, 6, 60, 40]) for n in range(3)]
+    root = test_folder.dataset(tmp_path, *images)
+    content = results("folder", "--root", root)
+    assert (content["dataset"]["pairs"], list(content["protocols"])) == (6, ["keypoint-box"])
+    assert list(results("folder", "--root", root, "--protocol", "box")["protocols"]) == ["box"]
+
+
+def test_boxes_that_are_missing_are_told_before_the_work(tmp_path: Path):
+    root = test_folder.dataset(tmp_path, *(test_folder.image(n, split="val") for n in range(2)))
+    for command in ("eval", "tune"):
+        done = run(
+            command, "folder", "--root", root, "--protocol", "box", "--store", tmp_path / "s"
+        )
+        assert done.exit_code == 2
+        assert "protocol 'box' needs boxes, and " in done.stderr
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_dataset_that_is_not_there_is_told_how_to_get(tmp_path: Path, monkeypatch):

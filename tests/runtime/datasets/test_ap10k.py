@@ -16,6 +16,7 @@ from PIL import Image
 
 from geoaware.runtime.datasets import DATASETS, ap10k, read
 from geoaware.runtime.datasets.ap10k_benchmark import build
+from geoaware.runtime.datasets.keypoints import mirror_pairs
 from geoaware.runtime.errors import GeoAwareError, InputError
 
 Json = dict[str, Any]
@@ -228,7 +229,9 @@ def test_lists_that_are_the_same_already_are_not_touched(tmp_path: Path):
 
 
 def test_the_real_animals_are_read_as_annotated(mini: Path):
-    [pair] = read("ap10k", mini, "test", "cross-family").pairs
+    listing = read("ap10k", mini, "test", "cross-family")
+    [pair] = listing.pairs
+    assert listing.mirror_pairs == {"all": mirror_pairs("ap10k", "all")}
     assert pair.name == "000000000004-000000037516"
     assert pair.category == "all"
     assert pair.difficulty == {}

@@ -3,13 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geoaware.runtime.datasets.keypoints import mirror_partners, similar_groups
+from geoaware.runtime.datasets.keypoints import (
+    mirror_pairs,
+    mirror_partners,
+    partner_rows,
+    similar_groups,
+)
 
 SPAIR = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dog",
     "horse", "motorbike", "person", "pottedplant", "sheep", "train", "tvmonitor",
 )  # fmt: skip
-TABLES = [*(("spair", category) for category in SPAIR), ("ap10k", "zebra")]
+TABLES = [*(("spair", category) for category in SPAIR), ("ap10k", "zebra"), ("animal-pose", "cow")]
 
 
 def test_paws_look_alike():
@@ -54,4 +59,22 @@ def test_no_keypoints_have_no_partners():
 )
 def test_there_are_no_tables_for_other_sets(dataset: str, category: str):
     assert similar_groups(dataset, category) is None
+    assert mirror_pairs(dataset, category) is None
     assert mirror_partners(dataset, category, [0, 1]) is None
+
+
+@pytest.mark.parametrize(
+    ("pairs", "ids", "rows"),
+    [
+        (((3, 7),), [7, 1, 3], [2, 1, 0]),  # either way round
+        (((3, 7),), [7, 1], [-1, 1]),
+        ((), [7, 3], [0, 1]),
+        (((3, 7),), [], []),
+    ],
+)
+def test_rows_of_the_keypoints_that_others_become(
+    pairs: tuple[tuple[int, int], ...], ids: list[int], rows: list[int]
+):
+    found = partner_rows(pairs, ids)
+    assert found.dtype == np.intp
+    assert found.tolist() == rows

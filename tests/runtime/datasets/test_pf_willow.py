@@ -53,6 +53,7 @@ def assert_problem(root: Path, path: Path, what: str) -> None:
 def test_every_ordered_pair_within_a_subset_is_read(willow: Path):
     listing = read("pf-willow", willow, "test")
     assert (len(listing.pairs), listing.problems, listing.skipped) == (900, (), 0)
+    assert listing.mirror_pairs == {}
     assert set(Counter(pair.category for pair in listing.pairs).values()) == {90}
     assert len({pair.name for pair in listing.pairs}) == 900
     assert {pair.ids for pair in listing.pairs} == {tuple(range(10))}

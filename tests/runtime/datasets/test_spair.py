@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from geoaware.runtime.datasets import Listing, Pair, read
+from geoaware.runtime.datasets.keypoints import mirror_pairs
 from geoaware.runtime.errors import GeoAwareError, InputError
 
 NAME = "005016-2007_001825-2008_003519:cat"
@@ -71,6 +72,8 @@ def test_all_pairs_are_read_sorted_by_the_names_of_the_list(mini: Path):
     assert [pair.name for pair in listing.pairs] == sorted((mini / LIST).read_text().split())
     assert not listing.problems
     assert listing.skipped == 0
+    categories = {pair.category for pair in listing.pairs}
+    assert listing.mirror_pairs == {each: mirror_pairs("spair", each) for each in categories}
 
 
 def test_mutual_keypoints_are_those_of_the_pair_file(mini: Path):

@@ -13,6 +13,7 @@ and predictions lie exactly on thresholds. Pair two (same sizes) has two perfect
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ import pytest
 from geoaware.runtime.datasets import AnnotatedImage, Pair
 from geoaware.runtime.errors import InputError
 from geoaware.runtime.evaluation.outcome import Outcome
-from geoaware.runtime.evaluation.protocols import PROTOCOLS, chosen
+from geoaware.runtime.evaluation.protocols import PROTOCOLS, check_boxes, chosen
 from geoaware.runtime.evaluation.scores import score
 
 OFF = np.array([1.0, 3.0, 5.0, 10.0, 20.0, 30.0])
@@ -120,3 +121,15 @@ def test_protocols_that_cannot_be_are_refused():
         chosen("pf-willow", ("box",))
     names = [each.name for each in chosen("pf-willow", ("all",))]
     assert names == ["image", "image-strict", "keypoint-box"]
+
+
+def test_boxes_that_a_dataset_may_have_are_used_only_where_asked():
+    names = [each.name for each in chosen("folder", ("all",))]
+    assert names == ["image", "image-strict", "keypoint-box"]
+    [protocol] = chosen("folder", ("box-strict",))
+    pair = outcome("one", OFF).pair
+    check_boxes([pair], [protocol])
+    bare = replace(pair, target=replace(pair.target, box=None))
+    check_boxes([bare], chosen("folder", ("all",)))
+    with pytest.raises(InputError, match=r"'box-strict' needs boxes, and one\.png has none"):
+        check_boxes([pair, bare], [protocol])
