@@ -11,8 +11,6 @@ float16 takes 2 bytes a value. int8 takes 1: a cell's values are divided by thei
 
 from __future__ import annotations
 
-import json
-import zlib
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from os import PathLike
@@ -21,19 +19,15 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from .bundle import home, sha256_of
+from .entries import EntryFile, reading, write_entry
 from .errors import GeoAwareError
 from .features import FeatureMap
-from .files import replacing
 from .geometry import Frame, Grid
 
 StoredAs = Literal["float16", "int8"]
 SUFFIX = ".safetensors"
-
-_FACTS = "geoaware"  # one key: the order of several is not the same in every file
 
 
 def store_root(folder: str | None) -> Path:
@@ -53,6 +47,12 @@ class Key:
         """The key of an image file. Raises OSError where it cannot be read."""
         return cls(sha256_of(Path(image)), mirrored)
 
+    @property
+    def place(self) -> Path:
+        """The file of the image's entry in the folder of entries of one kind."""
+        name = self.digest + ("-mirrored" if self.mirrored else "") + SUFFIX
+        return Path(self.digest[:2]) / name
+
 
 class StoredMap:
     """The feature map of an entry, read as far as it is asked for.
@@ -62,25 +62,20 @@ class StoredMap:
 
     def __init__(self, path: Path) -> None:
         """Open an entry. Raises GeoAwareError where the file is not a whole one."""
-        self._path = path
-        try:
-            self._file = _opened(path)
-            facts = json.loads(self._file.metadata()[_FACTS])
-            self._checksum = facts.pop("crc32")
-            self._facts = facts
+        self._file = EntryFile(path)
+        with reading(path):
+            facts = self._file.facts
             self.key = Key(facts["image"], facts["mirrored"])
             self.bundle: str = facts["bundle"]
             frame = Frame(**facts["frame"])
-            self._values = self._file.get_slice("descriptors")
+            self._values = self._file.slices("descriptors")
             rows, columns, _ = self._values.get_shape()
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise GeoAwareError(f"{path}: no entry of the feature store: {error}") from None
         self.grid = Grid(frame, rows, columns)
 
     @cached_property
     def descriptors(self) -> NDArray[np.float32]:
         """All descriptors (rows, cols, channels), float32."""
-        return _restored(self._tensor("descriptors"), self._scale)
+        return _restored(self._file.tensor("descriptors"), self._scale)
 
     def at(self, cells: NDArray[np.intp]) -> NDArray[np.float32]:
         """The descriptors of cells (x, y) (K, 2): (K, channels)."""
@@ -92,20 +87,12 @@ class StoredMap:
 
     def holds(self) -> bool:
         """Whether the entry's content is what was written."""
-        found = _checksum(self._facts, self._tensor("descriptors"), self._scale)
-        return bool(found == self._checksum)
+        return self._file.holds()
 
     @cached_property
     def _scale(self) -> NDArray[np.float32] | None:
         """What int8 values are multiplied with (rows, cols); None for float16."""
-        return self._tensor("scale") if "scale" in self._file.keys() else None  # noqa: SIM118
-
-    def _tensor(self, name: str) -> NDArray[Any]:
-        try:
-            tensor: NDArray[Any] = self._file.get_tensor(name)
-        except (SafetensorError, OSError) as error:
-            raise GeoAwareError(f"{self._path}: cannot be read: {error}") from None
-        return tensor
+        return self._file.tensor("scale") if "scale" in self._file.names else None
 
 
 @dataclass(frozen=True)
@@ -118,8 +105,7 @@ class FeatureStore:
 
     def path(self, key: Key) -> Path:
         """The file of an entry, there or not."""
-        name = key.digest + ("-mirrored" if key.mirrored else "") + SUFFIX
-        return self.root / self.bundle / self.stored_as / key.digest[:2] / name
+        return self.root / self.bundle / self.stored_as / key.place
 
     def save(self, key: Key, features: FeatureMap) -> None:
         """Write an entry; it is there whole or not at all. Raises GeoAwareError where it cannot."""
@@ -128,19 +114,13 @@ class FeatureStore:
             raise GeoAwareError(f"{path}: not stored: the descriptors hold NaN or infinite values")
         values, scale = _quantised(features.descriptors, self.stored_as)
         tensors = {"descriptors": values} | ({} if scale is None else {"scale": scale})
-        facts: dict[str, Any] = {
+        facts = {
             "image": key.digest,
             "mirrored": key.mirrored,
             "bundle": self.bundle,
             "frame": asdict(features.frame),
         }
-        facts["crc32"] = _checksum(facts, values, scale)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise GeoAwareError(f"{path.parent}: cannot be made: {error.strerror}") from None
-        with replacing(path) as file:
-            file.write(save(tensors, {_FACTS: json.dumps(facts)}))
+        write_entry(path, tensors, facts)
 
     def load(self, key: Key) -> StoredMap:
         """Open an entry. Raises GeoAwareError where there is none, or another one."""
@@ -157,10 +137,6 @@ class FeatureStore:
             return self.load(key).holds()
         except GeoAwareError:
             return False
-
-
-def _opened(path: Path) -> Any:  # safetensors says nothing of its types
-    return safe_open(path, framework="numpy")
 
 
 def _quantised(
@@ -182,11 +158,3 @@ def _restored(values: NDArray[Any], scale: NDArray[np.float32] | None) -> NDArra
         return values.astype(np.float32)
     restored: NDArray[np.float32] = np.multiply(values, scale[..., None], dtype=np.float32)
     return restored
-
-
-def _checksum(
-    facts: dict[str, Any], values: NDArray[Any], scale: NDArray[np.float32] | None
-) -> int:
-    """CRC-32 of all that an entry says: it tells of damage, not of malice."""
-    checksum = zlib.crc32(values.data, zlib.crc32(json.dumps(facts, sort_keys=True).encode()))
-    return checksum if scale is None else zlib.crc32(scale.data, checksum)
