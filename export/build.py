@@ -65,7 +65,9 @@ def build(request: Request, report: Report) -> tuple[Bundle, bool]:
     gpu = gpu_for(engine) if engine else None
     check_replaceable(request.target)
     report("resolving weights")
-    weights = resolve_all(request.recipe, request.weights, request.seed)
+    weights = resolve_all(request.recipe, request.sources, request.seed)
+    if request.head:
+        request.head.check(weights)
     with building(request.target, report) as folder:
         bundle = None if request.force else _intact(request.target)
         if bundle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,7 +51,10 @@ class Taps(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Taps of all backbones to descriptors, as `Recipe` describes it."""
+    """Taps of all backbones to descriptors, as `Recipe` describes it.
+
+    dtype: what the head computes in; its weights are turned to it. Norms are taken in float32.
+    """
 
     def __init__(
         self,
@@ -60,13 +64,24 @@ class Fusion(nn.Module):
     ) -> None:
         super().__init__()
         self.grid, self.normalise, self.dtype = recipe.grid, recipe.normalise, dtype
+        self.keep = recipe.keep
         self.head = halved(head) if head and dtype == torch.float16 else head
         self.weights = [[tap.weight for tap in use.taps] for use in recipe.backbones]
 
     def forward(self, *taps: Tensor) -> Tensor:
-        """One (batch, c, h, w) per tap, in the recipe's order, to (batch, grid, grid, channels)."""
-        if self.head is not None:
-            return self._projected(self.head, taps)
+        """One (batch, c, h, w) per tap, in the recipe's order, to (batch, grid, grid, channels).
+
+        Taps are float32, descriptors too, of unit norm; gradients reach the head's parameters.
+        """
+        if self.head is None:
+            return self._fused(taps)
+        projected = self._projected(self.head, taps)
+        if not self.keep:
+            return projected
+        shares = math.sqrt(self.keep), math.sqrt(1 - self.keep)
+        return torch.cat([shares[0] * self._fused(taps), shares[1] * projected], dim=-1)
+
+    def _fused(self, taps: Sequence[Tensor]) -> Tensor:
         remaining = iter(taps)
         fused = [
             self._fuse([next(remaining) for _ in weights], weights) for weights in self.weights

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from ..runtime.errors import GeoAwareError, InputError
 from ..runtime.manifest import RANDOM
 from ..runtime.recipe import BackboneUse, Recipe
 from .backbones import entry
-from .registry import is_known, known
+from .head_run import BEST
+from .registry import KnownWeights, is_known, known
 from .weights import Weights, resolve
+
+_TRAINED_HEAD = KnownWeights(
+    sources=(),
+    get="train it with geotrain head",
+    licence="unknown",
+    page="",
+    files=MappingProxyType({"model": (BEST,)}),
+)
 
 
 def part_names(recipe: Recipe) -> list[str]:
@@ -33,9 +43,15 @@ def resolve_all(
 
     sources: what `weights.locate` takes, or a name of the registry, by part.
     seed: of random weights for every part that has no source.
+
+    Raises InputError for a source of another part, or for a head that nobody knows and that has
+    no source, and what `weights.resolve` raises.
     """
-    if recipe.head and not is_known(recipe.head):
-        raise InputError(f"recipe {recipe.name}: unknown head {recipe.head!r}; known: geoaware-sc")
+    if recipe.head and not is_known(recipe.head) and recipe.head not in sources:
+        raise InputError(
+            f"recipe {recipe.name}: unknown head {recipe.head!r}; known: geoaware-sc; "
+            f"one that you trained is built with --head RUN or --weights {recipe.head}=FILE"
+        )
     names, optional = part_names(recipe), optional_parts(recipe)
     if unknown := sources.keys() - {*names, *optional}:
         raise InputError(
@@ -77,7 +93,7 @@ def _check_given(chosen: Mapping[str, str | None]) -> None:
 
 
 def _resolved(part: str, source: str | None) -> Weights:
-    own = known(part)
+    own = known(part) if is_known(part) else _TRAINED_HEAD
     if source is None or not is_known(source):
         found = resolve(part, own, source)
     elif known(source).files.keys() == own.files.keys():

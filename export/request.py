@@ -12,6 +12,7 @@ from ..runtime.errors import GeoAwareError, InputError
 from ..runtime.manifest import RANDOM, EngineKind, EngineOptions, Manifest, Precision
 from ..runtime.recipe import NAME_PATTERN, Recipe
 from .backbones import entry
+from .head_run import HeadRun
 from .parts import part_names
 from .weights import Weights
 
@@ -65,6 +66,7 @@ class Request:
     compact: store the weights of an fp32 model as fp16.
     asked_opset: the ONNX opset, where it is not the one that suits the recipe.
     engine: the engines to build beside the ONNX models.
+    head: the run whose head to build; `recipe` is that run's.
     """
 
     recipe: Recipe
@@ -77,13 +79,21 @@ class Request:
     out: Path | None = None
     force: bool = False
     engine: EngineRequest | None = None
+    head: HeadRun | None = None
 
     @property
     def name(self) -> str:
-        """The recipe's name; then what differs: frame side, precision, random weights."""
+        """The recipe's name; then what differs: head, frame side, precision, random weights."""
+        head = f"-{self.head.name}" if self.head else ""
         side = f"-{self.frame}px" if self.frame else ""
         precision = "" if self.precision == "fp32" else f"-{self.precision}"
-        return self.recipe.name + side + precision + ("-random" if self._is_random() else "")
+        return self.recipe.name + head + side + precision + ("-random" if self._is_random() else "")
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The sources of weights by part, the trained head's too."""
+        head = {self.head.name: str(self.head.checkpoint)} if self.head else {}
+        return {**self.weights, **head}
 
     @property
     def opset(self) -> int:
@@ -110,7 +120,7 @@ class Request:
     def _is_random(self) -> bool:
         named = any(source.startswith(RANDOM) for source in self.weights.values())
         return named or (
-            self.seed is not None and bool({*part_names(self.recipe)} - {*self.weights})
+            self.seed is not None and bool({*part_names(self.recipe)} - {*self.sources})
         )
 
     @property
@@ -122,6 +132,10 @@ class Request:
         """Raise InputError for a request that cannot be."""
         if not re.fullmatch(NAME_PATTERN, self.name):
             raise InputError(f"{self.name!r} is too long for the name of a bundle")
+        if self.head and self.head.name in self.weights:
+            raise InputError(
+                f"--weights {self.head.name}=… and --head {self.head.path} exclude each other"
+            )
         diffusing = [use.name for use in self.recipe.backbones if entry(use.name).diffuses]
         if self.precision == "int8" and diffusing:
             raise InputError(

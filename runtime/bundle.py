@@ -74,8 +74,13 @@ class Bundle:
 
     def build_command(self) -> str:
         """The command that builds this bundle."""
-        name = self.manifest.name
-        command = build_command(name.removesuffix("-random") if self.manifest.is_random else name)
+        name, head = self.manifest.name, self._trained_head()
+        if self.manifest.is_random:
+            name = name.removesuffix("-random")
+        if head:
+            recipe = self.manifest.recipe.name
+            name = recipe + name.removeprefix(f"{recipe}-{head}")
+        command = build_command(name) + (" --head RUN" if head else "")
         if self.manifest.models[0].stored_as != self.manifest.precision:
             command += " --compact"
         command += self._weights_options()
@@ -122,13 +127,21 @@ class Bundle:
     def _may_fuse_attention_in_single(self) -> bool:
         return self.manifest.precision == "fp32" and self._opset >= FUSED_ATTENTION_OPSET
 
+    def _trained_head(self) -> str | None:
+        """The head's name where it was built from a run of training, which names the bundle too."""
+        recipe, name = self.manifest.recipe, self.manifest.name
+        is_of_run = f"{name}-".startswith(f"{recipe.name}-{recipe.head}-")
+        return recipe.head if is_of_run else None
+
     def _weights_options(self) -> str:
         """The options that name weights which are not the published ones."""
-        sources = {record.source for record in self.manifest.weights}
+        head = self._trained_head()
+        records = [record for record in self.manifest.weights if record.part != head]
+        sources = {record.source for record in records}
         if len(sources) == 1 and self.manifest.is_random:
             return f" --random-weights {sources.pop().removeprefix(RANDOM)}"
         options = ""
-        for record in self.manifest.weights:
+        for record in records:
             if record.source.startswith(LOCAL):
                 options += f" --weights {record.part}=FILE"
             elif record.source.startswith(RANDOM):

@@ -106,8 +106,12 @@ class Recipe(Strict):
 
     Fusion brings every tap to `grid` x `grid` cells, weights and concatenates them.
     `normalise` says what gets unit norm before that: each `tap`, before it is weighted; each
-    `backbone`'s weighted taps together; or, before a head, `none`. The descriptor is normalised
-    in the end in any case. `masks` adds SAM's prompt encoder and mask decoder to the bundle.
+    `backbone`'s weighted taps together; or `none`. The descriptor is normalised in the end in any
+    case. `masks` adds SAM's prompt encoder and mask decoder to the bundle.
+
+    A `head` takes the weighted taps as they are, and its result is the descriptor. With `keep`, the
+    fused taps stay beside it: cat(sqrt(keep) * fused, sqrt(1 - keep) * head), both of unit norm, so
+    that the similarity of two cells is keep * that of the taps + (1 - keep) * that of the head.
     """
 
     name: Name
@@ -116,14 +120,21 @@ class Recipe(Strict):
     grid: int = Field(ge=1, le=1024, description="cells along each side")
     backbones: tuple[BackboneUse, ...] = Field(min_length=1)
     normalise: Literal["tap", "backbone", "none"] = "tap"
-    head: Name | None = Field(default=None, description="projection network after fusion")
+    head: Name | None = Field(default=None, description="projection network after the taps")
+    keep: float = Field(default=0.0, ge=0, lt=1, description="the taps' share beside a head")
     matching: Matching
     masks: bool = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
-        if self.head and self.normalise != "none":
+        if self.keep and not self.head:
+            raise ValueError("keep is the fused taps' share beside a head; there is none")
+        if self.keep and self.normalise == "none":
+            raise ValueError("keep needs to know how taps are fused: normalise: tap or backbone")
+        if self.head and not self.keep and self.normalise != "none":
             raise ValueError("a head takes the taps as they are: write normalise: none")
+        if self.head and self.head.partition(".")[0] in {use.name for use in self.backbones}:
+            raise ValueError(f"the head's name, {self.head}, is a backbone's; choose another")
         if self.masks and [use.taps[0].at for use in self.backbones] != ["neck"]:
             raise ValueError("masks are made of one backbone's tap neck, SAM's")
         return self

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..runtime.errors import GeoAwareError, InputError
 
-GROUPS = 32  # of every GroupNorm: no weight's shape tells
+GROUPS = 32  # of every GroupNorm of the published head: no weight's shape tells
 
 _FIRST_CONV = re.compile(r"bottleneck_layers\.(\d+)\.0\.conv1\.weight")
 
@@ -25,10 +25,10 @@ _FIRST_CONV = re.compile(r"bottleneck_layers\.(\d+)\.0\.conv1\.weight")
 class NormedConv(nn.Conv2d):
     """A convolution without bias, then GroupNorm; the grid may change between the two."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, groups: int, kernel: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=False)
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
-        self.norm = nn.GroupNorm(GROUPS, outputs)
+        self.norm = nn.GroupNorm(groups, outputs)
 
     def forward(self, x: Tensor, grid: int | None = None) -> Tensor:
         """(batch, c, h, w) to (batch, c', h, w), or to (batch, c', grid, grid)."""
@@ -42,12 +42,12 @@ class Bottleneck(nn.Module):
     weights sum to one: so both that see the input run on the input's own grid.
     """
 
-    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+    def __init__(self, inputs: int, hidden: int, outputs: int, groups: int) -> None:
         super().__init__()
-        self.shortcut = NormedConv(inputs, outputs) if inputs != outputs else None
-        self.conv1 = NormedConv(inputs, hidden)
-        self.conv2 = NormedConv(hidden, hidden, kernel=3)
-        self.conv3 = NormedConv(hidden, outputs)
+        self.shortcut = NormedConv(inputs, outputs, groups) if inputs != outputs else None
+        self.conv1 = NormedConv(inputs, hidden, groups)
+        self.conv2 = NormedConv(hidden, hidden, groups, kernel=3)
+        self.conv3 = NormedConv(hidden, outputs, groups)
 
     def forward(self, x: Tensor, grid: int | None = None) -> Tensor:
         """What the block makes of x (batch, c, h, w), or of x resized to grid x grid."""
@@ -61,8 +61,13 @@ class ProjectionHead(nn.Module):
     """Bottlenecks, one a branch, summed with softmax(mixing_weights). By default as published.
 
     branches: channels of each branch's input. hidden, outputs: channels inside and after the
-    bottlenecks. All but the inputs' must be divisible by 32. The parameters have the published
-    names; `logit_scale` and `self_logit_scale` only serve training.
+    bottlenecks, divisible by `groups`, those of every GroupNorm. dropout: the share of the input's
+    values, on the grid, that training leaves out. The parameters have the published names;
+    `logit_scale` and `self_logit_scale` only serve training.
+
+    One branch that has as many channels as the result makes a residual adapter: it has no shortcut.
+
+    Raises InputError for widths that the groups do not divide.
     """
 
     def __init__(
@@ -70,28 +75,37 @@ class ProjectionHead(nn.Module):
         branches: Sequence[int] = (640, 1280, 1280, 768),
         hidden: int = 192,
         outputs: int = 768,
+        groups: int = GROUPS,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        _check_divisible(hidden, outputs, groups)
         self.branches = tuple(branches)
+        self.dropout = nn.Dropout(dropout)
         self.bottleneck_layers = nn.ModuleList(
-            nn.Sequential(Bottleneck(inputs, hidden, outputs)) for inputs in branches
+            nn.Sequential(Bottleneck(inputs, hidden, outputs, groups)) for inputs in branches
         )
         self.mixing_weights = nn.Parameter(torch.ones(len(branches)))
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.self_logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        if groups != GROUPS:  # where they are the published ones, so are the state's names
+            self.register_buffer("groups", torch.tensor(groups))
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> ProjectionHead:
-        """The head with published weights, in eval mode; its widths are read from their shapes.
+        """The head with these weights, in eval mode; its widths are read from their shapes.
 
-        Raises GeoAwareError naming the keys and shapes that do not fit.
+        Raises GeoAwareError naming the keys and shapes that do not fit, or weights not finite.
         """
         try:
-            head = cls(*_widths(state))
+            head = cls(*_widths(state), groups=_groups(state))
             head.load_state_dict(state)
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, InputError) as error:
             problem = " ".join(str(error).split())
             raise GeoAwareError(f"these are not weights of a projection head: {problem}") from None
+        for key, weight in state.items():
+            if not torch.isfinite(weight).all():
+                raise GeoAwareError(f"this head is damaged: {key} holds NaN or infinite values")
         return head.eval()
 
     def forward(self, x: Tensor, normalize: bool = True) -> Tensor:
@@ -102,7 +116,7 @@ class ProjectionHead(nn.Module):
         """
         if x.shape[1] != sum(self.branches):
             raise InputError(f"{self._takes()}, together {sum(self.branches)}, not {x.shape[1]}")
-        mixed = self._mixed(x.split(self.branches, dim=1), None)
+        mixed = self._mixed(self.dropout(x).split(self.branches, dim=1), None)
         return F.normalize(mixed.float(), dim=1).to(x.dtype) if normalize else mixed
 
     def of_taps(self, taps: Sequence[Tensor], grid: int) -> Tensor:
@@ -115,6 +129,8 @@ class ProjectionHead(nn.Module):
         channels = tuple(tap.shape[1] for tap in taps)
         if channels != self.branches:
             raise InputError(f"{self._takes()}, not {len(taps)} taps of {_listed(channels)}")
+        if self.training and self.dropout.p:
+            taps = [self.dropout(_resized(tap, grid)) for tap in taps]
         return self._mixed(taps, grid)
 
     def _mixed(self, taps: Sequence[Tensor], grid: int | None) -> Tensor:
@@ -147,6 +163,22 @@ def _widths(state: Mapping[str, Tensor]) -> tuple[list[int], int, int]:
             f"are missing or misshapen; found {', '.join(sorted(state)[:3]) or 'nothing'}, …"
         )
     return [inputs[index] for index in range(len(inputs))], last.shape[1], last.shape[0]
+
+
+def _groups(state: Mapping[str, Tensor]) -> int:
+    """The groups of every norm. Raises ValueError."""
+    groups = state.get("groups", torch.tensor(GROUPS))
+    if groups.ndim or groups.is_floating_point():
+        raise ValueError("groups is no whole number")
+    return int(groups)
+
+
+def _check_divisible(hidden: int, outputs: int, groups: int) -> None:
+    for name, width in (("hidden", hidden), ("outputs", outputs)):
+        if groups < 1 or width % groups:
+            raise InputError(
+                f"the head's {name}, {width} channels, are not divisible into {groups} groups"
+            )
 
 
 def _listed(numbers: Sequence[int]) -> str:

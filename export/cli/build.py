@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     metavar="SEED",
     help="Random weights for every part not named by --weights: for timing and tests.",
 )
+@click.option(
+    "--head",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Build with the head of a run of `geotrain head`: its folder, or a checkpoint in it.",
+)
 @click.option("--opset", type=click.IntRange(18, 24), help="ONNX opset (20; transformers 23).")
 @click.option("--frame", type=click.IntRange(32, 4096), metavar="SIDE", help="Frame side, pixels.")
 @engine_options
@@ -52,6 +58,7 @@ def build(
     out: Path | None,
     sources: tuple[str, ...],
     seed: int | None,
+    head: Path | None,
     opset: int | None,
     frame: int | None,
     force: bool,
@@ -66,7 +73,7 @@ def build(
     failure the same command goes on from the models.
     """
     require_extra()
-    from .. import recipe_files
+    from .. import head_run, recipe_files
     from ..build import build as run
     from ..request import Request
     from .manifest_table import print_manifest
@@ -76,9 +83,14 @@ def build(
     chosen: Precision = "fp16" if fp16 else precision or "fp32"
     if compact and chosen != "fp32":
         raise click.UsageError("--compact is for fp32 models; fp16 and int8 are small already")
+    if head and frame:
+        raise click.UsageError("--frame and --head exclude each other: the run has its frame")
+    trained = head_run.read(head) if head else None
     content = recipe_files.load(recipe)
+    if frame:
+        content = recipe_files.at_side(content, frame)
     request = Request(
-        recipe=recipe_files.at_side(content, frame) if frame else content,
+        recipe=trained.recipe_for(content) if trained else content,
         precision=chosen,
         compact=compact,
         asked_opset=opset,
@@ -88,6 +100,7 @@ def build(
         out=out,
         force=force,
         engine=engine_request(**engine),
+        head=trained,
     )
     with reporting() as report:
         bundle, new = run(request, report)

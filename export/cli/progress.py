@@ -6,17 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ...runtime.cli.console import progress as progress_console
-from ...runtime.errors import GeoAwareError
 
 
 def require_extra() -> None:
     """Raise GeoAwareError where packages of the `export` extra are missing."""
-    from ...runtime.doctor import install_command, missing
+    from ...runtime.doctor import require
 
-    if names := missing("export"):
-        raise GeoAwareError(
-            f"building needs {', '.join(names)}: {install_command('export,embedded')}"
-        )
+    require("export", "building", "export,embedded")
 
 
 @contextmanager

@@ -83,14 +83,72 @@ def test_a_head_takes_the_taps_as_they_are_and_its_output_is_normalised(dtype: t
     torch.testing.assert_close(fused.permute(0, 3, 1, 2), expected, rtol=0, atol=tolerance)
 
 
-def headed() -> Recipe:
-    return Recipe.model_validate(recipe("none").model_dump() | {"head": "projection"})
+def headed(normalise: str = "none", keep: float = 0.0) -> Recipe:
+    return Recipe.model_validate(
+        recipe(normalise).model_dump() | {"head": "projection", "keep": keep}
+    )
+
+
+@pytest.mark.parametrize("normalise", ["tap", "backbone"])
+def test_similarity_is_shared_between_the_taps_kept_and_the_head(normalise: str):
+    head = ProjectionHead((3, 3), hidden=32, outputs=64).eval()
+    taps = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 2, 2)
+
+    def similarities(fusion: Fusion) -> torch.Tensor:
+        cells = fusion(*taps).flatten(1, 2)
+        assert cells.dtype == torch.float32
+        return cells[0] @ cells[1].T
+
+    with torch.inference_mode():
+        kept = similarities(Fusion(headed(normalise, 0.3), head))
+        expected = 0.3 * similarities(Fusion(recipe(normalise)))
+        expected += 0.7 * similarities(Fusion(headed(), head))
+    torch.testing.assert_close(kept, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3])
+def test_norms_of_loud_taps_do_not_overflow_in_half(keep: float):
+    head = ProjectionHead((3, 3), hidden=32, outputs=64).eval()
+    with torch.no_grad():
+        for layer in head.bottleneck_layers:
+            layer[0].conv3.norm.weight.mul_(5000)
+    taps = torch.randn(1, 3, 4, 4) * 5000, torch.randn(1, 3, 2, 2) * 5000
+    settings = headed("tap" if keep else "none", keep)
+    with torch.inference_mode():
+        single = Fusion(settings, head)(*taps)
+        half = Fusion(settings, head, torch.float16)(*taps)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, single, rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3])
+def test_a_head_learns_through_fusion(keep: float):
+    head = ProjectionHead((3, 3), hidden=32, outputs=64, dropout=0.2)
+    fusion = Fusion(headed("tap" if keep else "none", keep), head).train()
+    taps = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 2, 2)
+    cells = fusion(*taps).flatten(1, 2)
+    (cells[0] @ cells[1].T).diagonal().sum().backward()
+    learnt = {name for name, each in head.named_parameters() if each.grad is not None}
+    assert learnt == {name for name, _ in head.named_parameters()} - {
+        "logit_scale", "self_logit_scale"
+    }  # fmt: skip
+    assert all(each.grad.isfinite().all() for each in head.parameters() if each.grad is not None)
+
+
+def test_recipes_from_before_keep_are_as_they_were():
+    content = headed().model_dump()
+    del content["keep"]
+    assert Recipe.model_validate(content) == headed()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"head": "projection"}, "write normalise: none"),
+        ({"keep": 0.3}, "keep is the fused taps' share beside a head"),
+        ({"head": "projection", "keep": 0.3, "normalise": "none"}, "normalise: tap or backbone"),
+        ({"head": "projection", "keep": 1}, "keep\n.*less than 1"),
+        ({"head": "toy", "normalise": "none"}, "the head's name, toy, is a backbone's"),
         ({"masks": True}, "one backbone's tap neck"),
     ],
 )

@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -65,13 +66,13 @@ def concatenated(taps: list[Tensor], grid: int) -> Tensor:
     )
 
 
-def defined(state: dict[str, Tensor], x: Tensor) -> Tensor:
+def defined(state: dict[str, Tensor], x: Tensor, count: int = 32) -> Tensor:
     """The head, in words: bottlenecks, softmax of the mixing weights, a weighted sum."""
 
     def layer(name: str, y: Tensor, padding: int = 0) -> Tensor:
         y = F.conv2d(y, state[f"{name}.weight"], padding=padding)
         weight, bias = state[f"{name}.norm.weight"], state[f"{name}.norm.bias"]
-        groups = y.reshape(len(y), 32, -1)
+        groups = y.reshape(len(y), count, -1)
         mean = groups.mean(dim=2, keepdim=True)
         variance = ((groups - mean) ** 2).mean(dim=2, keepdim=True)
         normed = ((groups - mean) / torch.sqrt(variance + 1e-5)).reshape(y.shape)
@@ -105,6 +106,95 @@ def test_published_weights_give_what_the_definition_gives(head: ProjectionHead):
     torch.testing.assert_close(plain, expected, rtol=1e-4, atol=1e-4)
     norm = torch.sqrt((expected**2).sum(dim=1, keepdim=True))
     torch.testing.assert_close(normalized, expected / norm, rtol=1e-4, atol=1e-5)
+
+
+def test_other_groups_are_part_of_the_state(head: ProjectionHead):
+    assert "groups" not in head.state_dict()
+    of_eight = published_state() | {"groups": torch.tensor(8)}
+    found = ProjectionHead.from_state_dict(of_eight)
+    x = concatenated(taps(), 12)
+    with torch.inference_mode():
+        plain = found(x, normalize=False)
+    torch.testing.assert_close(plain, defined(published_state(), x, 8), rtol=1e-4, atol=1e-4)
+    again = load(save(found.state_dict()))
+    assert again.keys() == of_eight.keys()
+    assert all(torch.equal(again[key], of_eight[key]) for key in again)
+
+
+@pytest.mark.parametrize(
+    ("widths", "named"),
+    [
+        ({"hidden": 40}, "hidden, 40 channels, are not divisible into 32 groups"),
+        ({"outputs": 100}, "outputs, 100 channels, are not divisible into 32 groups"),
+        ({"hidden": 40, "outputs": 100, "groups": 8}, "outputs, 100 channels.* into 8 groups"),
+        ({"groups": 0}, "into 0 groups"),
+    ],
+)
+def test_widths_that_groups_do_not_divide_are_refused(widths: dict[str, int], named: str):
+    with pytest.raises(InputError, match=named):
+        ProjectionHead(BRANCHES, **widths)
+
+
+def inputs_of_first_convs(head: ProjectionHead) -> list[Tensor]:
+    """A list that fills with what the first convolution of each branch is given."""
+    seen: list[Tensor] = []
+    for layer in head.bottleneck_layers:
+        layer[0].conv1.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    return seen
+
+
+def test_training_leaves_out_a_share_of_the_values_on_the_grid():
+    torch.manual_seed(0)
+    head = ProjectionHead(BRANCHES, HIDDEN, OUTPUTS, dropout=0.25)
+    head.load_state_dict(published_state())
+    given, seen = taps(), inputs_of_first_convs(head)
+    head.of_taps(given, 12)
+    head(concatenated(given, 12))
+    for tap, of_taps, concatenation in zip(given, seen[:4], seen[4:], strict=True):
+        whole = concatenated([tap], 12)
+        for dropped in (of_taps, concatenation):
+            left = dropped != 0
+            assert 0.73 < left.float().mean() < 0.77
+            torch.testing.assert_close(dropped[left], whole[left] / 0.75)
+
+
+def test_without_training_dropout_changes_nothing(head: ProjectionHead):
+    dropping = ProjectionHead(BRANCHES, HIDDEN, OUTPUTS, dropout=0.25).eval()
+    dropping.load_state_dict(published_state())
+    seen = inputs_of_first_convs(dropping)
+    with torch.inference_mode():
+        assert torch.equal(dropping.of_taps(taps(), 12), head.of_taps(taps(), 12))
+    assert [each.shape[-1] for each in seen] == list(GRIDS), "each tap is convolved as it is"
+
+
+def test_one_branch_as_wide_as_the_result_is_a_residual_adapter():
+    adapter = ProjectionHead((64,), HIDDEN, 64)
+    block = adapter.bottleneck_layers[0][0]
+    assert block.shortcut is None
+    x = torch.randn(2, 64, 5, 5)
+    assert not torch.allclose(adapter(x, normalize=False), F.relu(x))
+    with torch.no_grad():
+        block.conv3.norm.weight.zero_()
+    assert torch.equal(adapter(x, normalize=False), F.relu(x))
+
+
+def test_an_adapter_may_narrow_to_128_channels():
+    adapter = ProjectionHead((384,), hidden=96, outputs=128, groups=16)
+    assert adapter.bottleneck_layers[0][0].shortcut is not None
+    x = torch.randn(2, 384, 5, 5)
+    expected = adapter(x)
+    assert expected.shape == (2, 128, 5, 5)
+    again = ProjectionHead.from_state_dict(adapter.state_dict())
+    assert torch.equal(again(x), expected)
+
+
+def test_channels_may_lie_last(head: ProjectionHead):
+    last = ProjectionHead.from_state_dict(published_state()).to(memory_format=torch.channels_last)
+    given = [tap.to(memory_format=torch.channels_last) for tap in taps()]
+    with torch.inference_mode():
+        found = last.of_taps(given, 12)
+        torch.testing.assert_close(found, head.of_taps(taps(), 12), rtol=1e-4, atol=1e-4)
+    assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_convolving_before_resizing_gives_the_same(head: ProjectionHead):
@@ -215,6 +305,10 @@ BROKEN = {
         published_state() | {"bottleneck_layers.0.0.conv3.weight": torch.zeros(60, 32, 1, 1)},
         "60.*divisible",
     ),
+    "groups that are no number": (
+        published_state() | {"groups": torch.ones(2)},
+        "groups is no whole",
+    ),
     "another network": ({"blocks.0.norm1.weight": torch.ones(8)}, "blocks.0.norm1.weight"),
     "nothing": ({}, "nothing"),
 }
@@ -226,6 +320,13 @@ def test_weights_that_do_not_fit_are_refused_by_name(state: dict[str, Tensor], n
         ProjectionHead.from_state_dict(state)
     assert re.search(named, str(caught.value))
     assert "\n" not in str(caught.value)
+
+
+def test_damaged_weights_are_refused():
+    state = published_state()
+    state["mixing_weights"][1] = torch.nan
+    with pytest.raises(GeoAwareError, match="head is damaged: mixing_weights holds NaN"):
+        ProjectionHead.from_state_dict(state)
 
 
 def test_other_channels_and_other_numbers_of_taps_are_refused(head: ProjectionHead):
