@@ -1,0 +1,120 @@
+"""A run of `geotrain finetune`: from settings to weights that `geoexport build` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from ...export.modules import reference_graphs
+from ...export.parts import resolve_all
+from ...export.state_dict import read_state
+from ...export.weights import Weights
+from ...runtime.datasets import Pair
+from .. import run_record, sampling
+from ..loop import fit
+from ..progress import Progress
+from ..validation import Validator
+from .families import backbone_of
+from .material import FinetuneMaterial
+from .objective import FinetuneObjective
+from .settings import FinetuneSettings
+from .task import FinetuneTask
+from .unfreezing import unfreeze
+
+STEPS_KEPT = 4  # a step's pairs are asked for when it is read, trained on and counted
+
+Scores = dict[str, float]
+
+
+def finetune(
+    settings: FinetuneSettings,
+    material: FinetuneMaterial,
+    folder: Path,
+    devices: Accelerator,
+    *,
+    resume: bool = False,
+    wandb: str | None = None,
+    command: str = "",
+    before: Scores | None = None,
+) -> Scores:
+    """Fine-tune a backbone, and leave `run.json` and what `loop.fit` says in a folder.
+
+    before: the validation of the weights as they were, where it is known. Returns it.
+
+    Raises InputError for settings that fit neither the backbone nor the data, GeoAwareError where
+    the run fails.
+    """
+    settings = material.settled(settings)
+    part = backbone_of(material.recipe).name
+    weights = resolve_all(material.recipe, settings.weights)
+    task = _task(settings, material, weights[part], devices)
+    if resume and (folder / run_record.NAME).exists():
+        before = run_record.read(folder)["before"]
+    with Progress(f"finetune {part}", settings.fitting.steps) as progress:
+        if devices.is_main_process:
+            before = before or task.validate()
+            progress.note("before: " + ", ".join(f"{k} {v:.1f}" for k, v in before.items()))
+            facts = _facts(settings, material, task, weights[part], before)
+            run_record.write(folder, {**facts, "command": command})
+        fit(
+            task,
+            settings.fitting,
+            folder,
+            settings.model_dump(mode="json"),
+            devices,
+            progress,
+            validate_every=settings.validation.every,
+            resume=resume,
+            wandb=wandb,
+        )
+    return before or {}
+
+
+def _task(
+    settings: FinetuneSettings, material: FinetuneMaterial, weights: Weights, devices: Accelerator
+) -> FinetuneTask:
+    recipe = material.recipe
+    source = None if weights.seed is not None else read_state(weights.files["model"])
+    [graph] = reference_graphs(recipe, {backbone_of(recipe).name: weights})
+    [taps] = graph.module.backbones
+    unfreeze(taps.backbone, settings.blocks, source)
+    objective = FinetuneObjective(graph.module, settings.temperature).to(devices.device)
+    validator = Validator(
+        settings.data.dataset, material.pairs.val, recipe.matching, settings.validation
+    )
+    return FinetuneTask(objective, _draw(settings, material), recipe, validator, source)
+
+
+def _draw(settings: FinetuneSettings, material: FinetuneMaterial) -> Callable[[int], list[Pair]]:
+    batch, seed = settings.batch, settings.fitting.seed
+    if batch.images is None:
+        draw = sampling.epochs(material.pairs.train, batch.pairs, seed)
+    else:
+        draw = sampling.among_images(material.pairs.train, batch.images, batch.pairs, seed)
+    return lru_cache(STEPS_KEPT)(draw)
+
+
+def _facts(
+    settings: FinetuneSettings,
+    material: FinetuneMaterial,
+    task: FinetuneTask,
+    weights: Weights,
+    before: Mapping[str, float],
+) -> dict[str, Any]:
+    recipe, parameters = material.recipe, list(task.objective.parameters())
+    return {
+        "kind": "finetune",
+        "recipe": recipe.model_dump(mode="json"),
+        "weights": {backbone_of(recipe).name: {"source": weights.source, "sha256": weights.sha256}},
+        "parameters": {
+            "learning": sum(each.numel() for each in parameters if each.requires_grad),
+            "all": sum(each.numel() for each in parameters),
+        },
+        "settings": settings.model_dump(mode="json"),
+        "before": dict(before),
+        "data": material.pairs.facts(material.keys),
+    }

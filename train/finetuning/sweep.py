@@ -1,0 +1,104 @@
+"""Fine-tuning over a grid of settings: a run each in a folder of its own, and their comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from ...runtime.files import replacing
+from .. import run_record
+from ..checkpoint import write_json
+from .comparison import Result, best_of, markdown, result_of
+from .material import FinetuneMaterial
+from .run import Scores, finetune
+from .settings import FinetuneSettings
+
+
+def combinations(
+    settings: FinetuneSettings,
+    blocks: Sequence[int],
+    learning_rates: Sequence[float],
+    temperatures: Sequence[float],
+) -> list[FinetuneSettings]:
+    """Every combination of the values, one run each; where there are none, the settings' own."""
+    fitting = settings.fitting
+    return [
+        settings.model_copy(
+            update={
+                "blocks": count,
+                "temperature": temperature,
+                "fitting": fitting.model_copy(update={"learning_rate": rate}),
+            }
+        )
+        for count, rate, temperature in product(
+            blocks or [settings.blocks],
+            learning_rates or [fitting.learning_rate],
+            temperatures or [settings.temperature],
+        )
+    ]
+
+
+def sweep(
+    runs: Sequence[FinetuneSettings],
+    material: FinetuneMaterial,
+    folder: Path,
+    devices: Callable[[], Accelerator],
+    *,
+    wandb: str | None = None,
+    command: str = "",
+) -> Iterator[Result]:
+    """Run after run, yield what it came to; finished ones are kept, interrupted ones gone on with.
+
+    After every run `sweep.json` and `sweep.md` compare those that are done. devices: those of one
+    run. Raises what `finetune` raises.
+    """
+    before: Scores | None = None
+    results: list[Result] = []
+    for settings in runs:
+        settled = material.settled(settings)
+        place, own = folder / _name(settled), devices()
+        resume = (place / run_record.NAME).exists()
+        if own.is_main_process:
+            run_record.prepare(place, resume)
+        before = finetune(
+            settled,
+            material,
+            place,
+            own,
+            resume=resume,
+            wandb=wandb,
+            command=command,
+            before=before,
+        )
+        if own.is_main_process:
+            results.append(result_of(place))
+            _write(folder, material, settled, results)
+            yield results[-1]
+
+
+def _write(
+    folder: Path, material: FinetuneMaterial, settings: FinetuneSettings, results: Sequence[Result]
+) -> None:
+    validation = settings.validation
+    title = (
+        f"{material.recipe.name} on {settings.data.dataset}: PCK@{validation.alpha:g} in percent"
+    )
+    content = {
+        "recipe": material.recipe.name,
+        "dataset": settings.data.dataset,
+        "alpha": validation.alpha,
+        "runs": [asdict(each) for each in results],
+        "best": best_of(results).run,
+    }
+    write_json(folder / "sweep.json", content)
+    with replacing(folder / "sweep.md") as file:
+        file.write(markdown(title, results).encode())
+
+
+def _name(settings: FinetuneSettings) -> str:
+    rate = settings.fitting.learning_rate
+    return f"blocks-{settings.blocks}_lr-{rate:g}_t-{settings.temperature:.4g}"
