@@ -31,12 +31,20 @@ EXTRAS = {
     "sam": ["segment-anything>=1.0"],
     # georun eval, tune and report: .mat annotations, plots, web pages
     "eval": ["Jinja2>=3.1", "matplotlib>=3.8", "scipy>=1.11"],
-    # launching kernels, running engines, training, the web demo
+    # geotrain; TensorBoard and W&B are used where they are installed
+    "train": [
+        "accelerate>=1.0",
+        "diffusers>=0.35",
+        "huggingface-hub>=1.0",
+        "PyYAML>=6.0",
+        "torch>=2.9",
+        "transformers>=5.0",
+    ],
+    # launching kernels, running engines, the web demo
     "cuda": ["cuda-bindings>=13.0", "nvidia-cuda-nvrtc>=13.0"],
     "pycuda": ["pycuda>=2025.1"],
     "tensorrt": ["tensorrt>=10.0"],
     "tensorrt-rtx": ["tensorrt-rtx>=1.4"],
-    "train": ["torch>=2.9"],
     "demo": ["gradio>=5.0"],
 }
 EXTRAS["dev"] = [
@@ -44,6 +52,7 @@ EXTRAS["dev"] = [
     *EXTRAS["embedded"],
     *EXTRAS["eval"],
     *EXTRAS["sam"],
+    *EXTRAS["train"],
     "efficientnet-lite-pytorch>=0.1",  # the published architecture, for the parity test
     "hypothesis>=6.100",
     "mypy>=1.11",
@@ -51,6 +60,7 @@ EXTRAS["dev"] = [
     "pytest>=8.0",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
+    "tensorboard>=2.17",  # the training's journal, read back in a test
     *[
         f"{requirement}; sys_platform == 'linux'"
         for requirement in (
@@ -81,6 +91,7 @@ setup(
         "geoaware.runtime.datasets": ["*.json"],
         "geoaware.runtime.evaluation.report": ["*.j2"],
         "geoaware.export": ["py.typed", "measured.json", "recipes/*.yaml"],
+        "geoaware.train": ["py.typed", "presets/*.yaml"],
         "geoaware.examples": ["*.jpg", "*.png", "*.md"],
     },
     install_requires=[
@@ -99,6 +110,7 @@ setup(
         "console_scripts": [
             "georun = geoaware.runtime.cli:georun",
             "geoexport = geoaware.export.cli:geoexport",
+            "geotrain = geoaware.train.cli:geotrain",
         ]
     },
 )

@@ -67,6 +67,17 @@ def install_command(extra: str) -> str:
     return f'pip install "geoaware[{extra}]"'
 
 
+def require(extra: str, purpose: str, advised: str | None = None) -> None:
+    """Raise GeoAwareError where packages of an extra are missing.
+
+    purpose: what needs them, as the message begins. advised: the extras to install, where more
+    than this one.
+    """
+    if names := missing(extra):
+        command = install_command(advised or extra)
+        raise GeoAwareError(f"{purpose} needs {', '.join(names)}: {command}")
+
+
 def _versions() -> dict[str, str]:
     found = versions(("geoaware", *_required("")))
     return {"python": found["python"], "platform": platform.platform()} | found
@@ -90,7 +101,7 @@ def _devices() -> dict[str, str]:
 def _extras() -> dict[str, str]:
     return {
         extra: f"missing {', '.join(names)}: {install_command(extra)}" if names else "ok"
-        for extra in ("eval", "export", "embedded", "cuda")
+        for extra in ("eval", "export", "train", "embedded", "cuda")
         for names in [missing(extra)]
     }
 

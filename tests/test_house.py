@@ -14,7 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "transformers", "diffusers", "torchvision"}
-FLOORS = ("kernels", "runtime", "train", "export")  # from the ground up
+FLOORS = ("kernels", "runtime")  # from the ground up; train and export share the top
+TOP = ("train", "export")
+THE_HEAD = "train.head"  # the one module of train that export knows
 
 
 def imports(path: Path) -> set[str]:
@@ -38,9 +40,17 @@ def test_the_lower_floors_never_import_torch(floor: str):
 
 @pytest.mark.parametrize("floor", FLOORS)
 def test_a_floor_imports_only_from_floors_below(floor: str):
-    above = FLOORS[FLOORS.index(floor) + 1 :]
+    above = (*FLOORS[FLOORS.index(floor) + 1 :], *TOP)
     for path in (ROOT / floor).rglob("*.py"):
         assert not {name.split(".")[0] for name in imports(path)} & set(above), path
+
+
+def test_export_takes_the_head_from_train_and_nothing_else():
+    for path in (ROOT / "export").rglob("*.py"):
+        taken = {name for name in imports(path) if name.split(".")[0] == "train"}
+        assert taken <= {THE_HEAD}, path
+    below = {name.split(".")[0] for name in imports(ROOT / "train" / "head.py")}
+    assert not below & {"train", "export"}, "or modules would import each other in a circle"
 
 
 def test_what_installs_is_complete():
@@ -57,6 +67,7 @@ def test_what_installs_is_complete():
         "geoaware/export/measured.json",
         "geoaware/examples/chelsea.png",
         "geoaware/runtime/datasets/keypoint_groups.json",
+        "geoaware/train/presets/animalpose-lite.yaml",
         "geoaware/runtime/evaluation/report/report.html.j2",
     ):
         assert name in files

@@ -12,7 +12,8 @@ from click.core import ParameterSource
 def typed() -> str:
     """The current command with the arguments and options that were given."""
     context = click.get_current_context()
-    return shlex.join(["georun", str(context.info_name), *_words(context)])
+    program = context.find_root().command.name
+    return shlex.join([str(program), str(context.info_name), *_words(context)])
 
 
 def _words(context: click.Context) -> Iterator[str]:

@@ -1,0 +1,159 @@
+"""Whole runs of `geotrain head` on four pairs of photographs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner, Result
+from safetensors.torch import load_file
+
+from geoaware.train.cli import geotrain
+from geoaware.train.journal import read_metrics
+
+from .small_set import four_pairs
+
+# Widths and a frame that make a step take a fraction of a second.
+SETTINGS = {
+    "name": "by-heart",
+    "recipe": "lite",
+    "frame": 384,
+    "data": {"dataset": "folder"},
+    "head": {"hidden": 64, "outputs": 128, "dropout": 0},
+    "losses": {"cells": 1, "noise": 0},
+    "mirroring": {"source": 0, "both": 0, "own": 0},
+    "batch": {"pairs": 4},
+    "fitting": {"steps": 6, "learning_rate": 0.002, "checkpoint_every": 3},
+    "validation": {"every": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def place(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the dataset `set`, settings and a store of taps that the tests share."""
+    folder = tmp_path_factory.mktemp("by-heart")
+    four_pairs(data, folder / "set")
+    (folder / "settings.yaml").write_text(yaml.safe_dump(SETTINGS), "utf-8")
+    return folder
+
+
+def words(place: Path, out: str, *options: str) -> list[str]:
+    return [
+        "head", "--config", str(place / "settings.yaml"), "--root", str(place / "set"),
+        "--store", str(place / "store"), "--out", str(place / out), "--device", "cpu", *options,
+    ]  # fmt: skip
+
+
+def trained(place: Path, out: str, *options: str, status: int = 0) -> Result:
+    done = CliRunner().invoke(geotrain, words(place, out, *options))
+    assert done.exit_code == status, done.output
+    return done
+
+
+def losses(folder: Path) -> list[float]:
+    return [row["loss"] for row in read_metrics(folder) if "loss" in row]
+
+
+def test_four_pairs_are_learnt_by_heart(place: Path):
+    trained(place, "learnt", "--set", "fitting.steps=60", "--set", "validation.every=20")
+    found = [row["pck"] for row in read_metrics(place / "learnt") if "pck" in row]
+    assert max(found) > 95
+    assert losses(place / "learnt")[-1] < losses(place / "learnt")[0] / 3
+
+
+def test_the_record_says_what_the_run_was(place: Path):
+    done = trained(place, "recorded")
+    record = json.loads((place / "recorded" / "run.json").read_text("utf-8"))
+    assert (record["kind"], record["name"]) == ("head", "by-heart")
+    assert record["recipe"]["head"] == "by-heart"
+    assert record["recipe"]["frame"]["side"] == 384
+    assert record["settings"]["fitting"]["steps"] == 6
+    assert record["data"]["train_pairs"] == record["data"]["val_pairs"] == 4
+    assert len(record["weights"]["efficientnet-lite0"]["sha256"]) == 64
+    assert {"date", "versions", "hardware", "git", "command"} <= record.keys()
+    assert record["command"].startswith("geotrain head --config")
+    assert "next: geoexport build lite --head" in done.stdout
+
+
+def test_the_same_seed_gives_the_same_curve(place: Path):
+    for out, seed in (("one", 5), ("two", 5), ("three", 6)):
+        trained(place, out, "--set", f"fitting.seed={seed}")
+    assert losses(place / "one") == losses(place / "two")
+    assert losses(place / "one") != losses(place / "three")
+
+
+def test_a_killed_run_goes_on_to_the_same_numbers(place: Path):
+    changes = (
+        "--set",
+        "fitting.steps=30",
+        "--set",
+        "head.dropout=0.2",
+        "--set",
+        "losses.noise=0.1",
+    )
+    trained(place, "whole", *changes)
+    command = [sys.executable, "-m", "geoaware.train", *words(place, "killed", *changes)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    metrics = place / "killed" / "metrics.jsonl"
+    try:
+        while process.poll() is None and not (
+            metrics.exists() and metrics.read_bytes().count(b"\n") > 8
+        ):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+    steps = [row["step"] for row in read_metrics(place / "killed")]
+    assert 3 <= max(steps) < 30, "killed in the middle"
+    trained(place, "killed", *changes, "--resume")
+    assert losses(place / "killed") == pytest.approx(losses(place / "whole"), rel=1e-4)
+    one, other = (load_file(place / run / "last.safetensors") for run in ("whole", "killed"))
+    for key in one:
+        torch.testing.assert_close(one[key], other[key], rtol=1e-3, atol=1e-4)
+
+
+def test_two_processes_learn_what_one_does(place: Path):
+    trained(place, "alone")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "geoaware.train", *words(place, "together"),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert losses(place / "together") == pytest.approx(losses(place / "alone"), rel=1e-4)
+    one, other = (load_file(place / run / "last.safetensors") for run in ("alone", "together"))
+    for key in one:
+        torch.testing.assert_close(one[key], other[key], rtol=1e-3, atol=1e-4)
+
+
+def test_a_head_begins_where_another_ended(place: Path):
+    trained(place, "first")
+    start = ("--set", f"start={place / 'first'}")
+    trained(place, "second", *start)
+    assert losses(place / "second")[0] < losses(place / "first")[0]
+    done = trained(place, "third", *start, "--set", "head.outputs=64", status=2)
+    assert "size mismatch" in done.stderr
+
+
+def test_what_cannot_be_trained_is_said_in_a_line(place: Path):
+    trained(place, "there")
+    for options, named in (
+        ((), "holds a run; go on with --resume"),
+        (("--set", "batch.images=5", "--out", str(place / "x1")), "no category has more than 2"),
+        (
+            ("--set", "data.categories=[cow]", "--out", str(place / "x2")),
+            "no pair of category 'cow'",
+        ),
+        (("--set", "head.groups=7", "--out", str(place / "x3")), "not divisible into 7 groups"),
+        (("--set", "fitting.precision=fp16", "--out", str(place / "x4")), "fp16 is for GPUs"),
+        (("--set", "validation.protocol=boxes", "--out", str(place / "x5")), "cannot be scored by"),
+        (("--resume", "--out", str(place / "x6")), "holds no run to go on with"),
+    ):
+        done = trained(place, "there", *options, status=2)
+        assert named in done.stderr
+        assert len(done.stderr.splitlines()[-1:]) == 1

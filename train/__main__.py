@@ -1,0 +1,5 @@
+"""`python -m geoaware.train` is `geotrain`."""
+
+from .cli import geotrain
+
+geotrain()

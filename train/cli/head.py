@@ -1,0 +1,98 @@
+"""`geotrain head`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ...export.cli.sources import by_part
+from ...runtime.cli.inputs import store_option
+
+
+@click.command()
+@click.option("--preset", metavar="NAME", help="Settings that ship: geotrain presets.")
+@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Settings, YAML.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a setting: fitting.steps=200.",
+)
+@click.option(
+    "--out", metavar="RUN", type=click.Path(path_type=Path), help="Folder of the run (runs/NAME)."
+)
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+@click.option("--root", metavar="DIR", help="The dataset's folder; short for --set data.root=DIR.")
+@store_option
+@click.option(
+    "--weights", "sources", multiple=True, metavar="PART=SOURCE", help="As for geoexport build."
+)
+@click.option(
+    "--random-weights",
+    "seed",
+    type=click.IntRange(0, 999_999_999),
+    metavar="SEED",
+    help="Random weights for every backbone not named by --weights: for tests.",
+)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+)
+@click.option("--wandb", metavar="PROJECT", help="Log to Weights & Biases, too.")
+def head(
+    preset: str | None,
+    config: Path | None,
+    changes: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    root: str | None,
+    store: str | None,
+    sources: tuple[str, ...],
+    seed: int | None,
+    device: str,
+    wandb: str | None,
+) -> None:
+    """Train a projection head on stored features of annotated pairs.
+
+    Features that the store lacks are extracted first. The run's folder goes to
+    `geoexport build RECIPE --head RUN`. With torchrun, on several GPUs or machines.
+    """
+    if (preset is None) == (config is None):
+        raise click.UsageError("give one of --preset and --config")
+    from ..trackers import check_wandb
+    from .require import require_extra
+
+    require_extra()
+    if wandb:
+        check_wandb()
+    from ...runtime.cli.command_line import typed
+    from ...runtime.cli.watch import Bars
+    from ...runtime.store import store_root
+    from .. import configuration, run_record
+    from ..head_training import Sources, train_head
+    from ..loop import accelerator
+    from ..settings import HeadSettings
+    from .summary import print_run
+
+    content = configuration.preset(preset) if preset else configuration.read(config)
+    if root:
+        changes = (*changes, f"data.root={root}")
+    settings = configuration.settled(HeadSettings, content, changes, preset or str(config))
+    devices = accelerator(settings.fitting, device)
+    folder = out or Path("runs") / settings.name
+    with devices.main_process_first():
+        if devices.is_main_process:
+            run_record.prepare(folder, resume)
+    train_head(
+        settings,
+        folder,
+        Sources(store_root(store), by_part(sources), seed),
+        devices,
+        Bars(),
+        resume=resume,
+        wandb=wandb,
+        command=typed(),
+    )
+    if devices.is_main_process:
+        print_run(folder)

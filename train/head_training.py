@@ -1,0 +1,213 @@
+"""A run of `geotrain head`: from settings to a folder that `geoexport build --head` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from ..export import recipe_files
+from ..export.graphs import Fusion
+from ..export.state_dict import read_state
+from ..runtime.datasets import Pair
+from ..runtime.errors import InputError
+from ..runtime.evaluation.watch import Watch
+from ..runtime.recipe import Recipe
+from . import run_record, sampling
+from .extraction import Taps, extract
+from .head import ProjectionHead
+from .head_task import HeadTask, described
+from .loop import BEST, fit
+from .material import Material, gather
+from .mirroring import ViewPair, variants
+from .objective import HeadObjective
+from .progress import Progress
+from .settings import HeadSettings
+from .validation import Validator
+
+STEPS_KEPT = 4  # a step's pairs are asked for when it is read, trained on and counted
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where features come from: their store, and the backbones' weights where not the published."""
+
+    store: Path
+    weights: Mapping[str, str]
+    seed: int | None = None
+
+
+def train_head(
+    settings: HeadSettings,
+    folder: Path,
+    sources: Sources,
+    devices: Accelerator,
+    watch: Watch,
+    *,
+    resume: bool = False,
+    wandb: str | None = None,
+    command: str = "",
+) -> None:
+    """Train a head, and leave `run.json`, `best.safetensors` and what `loop.fit` says in a folder.
+
+    Features that the store lacks are extracted first. Raises InputError for settings that do not
+    fit the recipe or the data, GeoAwareError where the run fails.
+    """
+    recipe = recipe_of(settings)
+    material = gather(settings.data, settings.validation, watch)
+    with devices.main_process_first():
+        taps = extract(
+            material.images,
+            recipe,
+            mirrored=_mirrors(settings),
+            store=sources.store,
+            sources=sources.weights,
+            seed=sources.seed,
+            device=devices.device.type,
+            watch=watch,
+        )
+    material = material.readable(taps.keys)
+    fitting = settings.fitting.lasting(len(material.train) // settings.batch.pairs)
+    settings = settings.model_copy(update={"fitting": fitting})
+    task = _task(settings, recipe, material, taps, devices)
+    if devices.is_main_process:
+        run_record.write(folder, _facts(settings, task, taps, material, command))
+    with Progress(f"head {settings.name}", fitting.steps) as progress:
+        if devices.is_main_process:
+            _tell_zero_shot(task, progress)
+        fit(
+            task,
+            fitting,
+            folder,
+            settings.model_dump(mode="json", by_alias=True),
+            devices,
+            progress,
+            validate_every=settings.validation.every,
+            resume=resume,
+            wandb=wandb,
+        )
+
+
+def recipe_of(settings: HeadSettings) -> Recipe:
+    """The recipe of the settings with its new head."""
+    content = headless(settings).model_dump() | {"head": settings.name, "keep": settings.keep}
+    if not settings.keep:
+        content["normalise"] = "none"
+    if settings.matching:
+        content["matching"] = settings.matching.model_dump()
+    return Recipe.model_validate(content)
+
+
+def headless(settings: HeadSettings) -> Recipe:
+    """The recipe of the settings without a head; what a head took as it was is normalised."""
+    recipe = recipe_files.load(settings.recipe)
+    if settings.frame:
+        recipe = recipe_files.at_side(recipe, settings.frame)
+    content = recipe.model_dump() | {"head": None, "keep": 0.0}
+    if recipe.normalise == "none":
+        content["normalise"] = "backbone"
+    return Recipe.model_validate(content)
+
+
+def _mirrors(settings: HeadSettings) -> bool:
+    weights = settings.mirroring
+    return bool(weights.source or weights.both or weights.own)
+
+
+def _task(
+    settings: HeadSettings,
+    recipe: Recipe,
+    material: Material,
+    taps: Taps,
+    devices: Accelerator,
+) -> HeadTask:
+    torch.manual_seed(settings.fitting.seed)
+    shape = settings.head
+    head = ProjectionHead(taps.channels, shape.hidden, shape.outputs, shape.groups, shape.dropout)
+    if settings.start:
+        _begin_from(head, settings.start)
+    fusion = Fusion(recipe, head).to(devices.device, memory_format=torch.channels_last)
+    return HeadTask(
+        objective=HeadObjective(fusion, settings.losses),
+        draw=_draw(settings, material),
+        taps=taps,
+        validator=Validator(
+            settings.data.dataset, material.val, recipe.matching, settings.validation
+        ),
+        settings=settings,
+    )
+
+
+def _begin_from(head: ProjectionHead, source: str) -> None:
+    """Take another head's weights. Raises InputError where there are none, or others."""
+    path = Path(source).expanduser()
+    path = path / BEST if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"start: {path}: no such file")
+    other = ProjectionHead.from_state_dict(read_state(path))
+    if other.branches != head.branches:
+        raise InputError(
+            f"start: {path}: is a head of {other.branches} channels, not {head.branches}"
+        )
+    try:
+        head.load_state_dict(other.state_dict())
+    except RuntimeError as error:
+        raise InputError(f"start: {path}: {' '.join(str(error).split())}") from None
+
+
+def _draw(settings: HeadSettings, material: Material) -> Callable[[int], list[ViewPair]]:
+    """The view pairs of a step."""
+
+    def expanded(pair: Pair) -> list[ViewPair]:
+        return variants(pair, material.partners(pair), settings.mirroring)
+
+    usable = [pair for pair in material.train if expanded(pair)]
+    if not usable:
+        raise InputError("mirroring: no pair has a variant with keypoints visible on both sides")
+    batch, seed = settings.batch, settings.fitting.seed
+    if batch.images is None:
+        draw = sampling.epochs(usable, batch.pairs, seed)
+    else:
+        draw = sampling.among_images(usable, batch.images, batch.pairs, seed)
+
+    @lru_cache(STEPS_KEPT)
+    def views(step: int) -> list[ViewPair]:
+        return [each for pair in draw(step) for each in expanded(pair)]
+
+    return views
+
+
+def _tell_zero_shot(task: HeadTask, progress: Progress) -> None:
+    """What the recipe finds without a head, on the same pairs."""
+    fusion = Fusion(headless(task.settings))
+    with torch.inference_mode():
+        found = task.validator.score(lambda path: described(fusion, task.taps, path))
+    progress.note("without a head: " + ", ".join(f"{k} {v:.1f}" for k, v in found.items()))
+
+
+def _facts(
+    settings: HeadSettings,
+    task: HeadTask,
+    taps: Taps,
+    material: Material,
+    command: str,
+) -> dict[str, Any]:
+    weights = {
+        part: {"source": found.source, "sha256": found.sha256}
+        for part, found in taps.weights.items()
+    }
+    return {
+        "kind": "head",
+        "name": settings.name,
+        "recipe": taps.recipe.model_dump(mode="json"),
+        "weights": weights,
+        "parameters": sum(each.numel() for each in task.objective.fusion.head.parameters()),
+        "settings": settings.model_dump(mode="json", by_alias=True),
+        "data": material.facts(taps.keys),
+        "command": command,
+    }

@@ -1,0 +1,236 @@
+"""The loop: steps of an optimiser, validations, checkpoints; on one device or on several."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
+
+from ..runtime.errors import GeoAwareError, InputError
+from . import checkpoint
+from .checkpoint import Best, Checkpoint, write_json, write_tensors
+from .journal import Journal
+from .progress import Progress
+from .settings import Fitting
+
+BEST, LAST = "best.safetensors", "last.safetensors"
+LOWEST_RATE = 1e-6  # where the cosine schedule ends
+
+_PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+class Batch(Protocol):
+    """One process's share of a step."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it, by name: what is kept where it made a loss that is not finite."""
+
+
+class Task(Protocol):
+    """What is fitted: a head, or a backbone.
+
+    objective: maps a batch to the loss, a scalar, and its terms by name.
+    """
+
+    objective: nn.Module
+
+    def batch(self, step: int, rank: int, world: int) -> Batch:
+        """This process's share of a step, on its device: a function of seed and step alone."""
+
+    def pairs(self, step: int) -> int:
+        """How many pairs a step is made of, over all processes."""
+
+    def validate(self) -> dict[str, float]:
+        """Percentages by name; `pck` decides which step is best."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """What is kept of the best step and of the last one."""
+
+    def describe(self, step: int) -> dict[str, Any]:
+        """What a step's batch is made of, for JSON."""
+
+
+def accelerator(fitting: Fitting, device: str) -> Accelerator:
+    """The devices and processes of a run: `auto`, `cpu` or `cuda`; several under torchrun.
+
+    Raises InputError for a GPU that is not there, and for fp16 without one.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch finds no GPU; leave --device out to use the CPU")
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    if on_cpu and fitting.precision == "fp16":
+        raise InputError(
+            "fitting.precision fp16 is for GPUs; take fp32, or bf16 where a CPU has it"
+        )
+    return Accelerator(cpu=on_cpu, mixed_precision=_PRECISIONS[fitting.precision])
+
+
+def fit(
+    task: Task,
+    fitting: Fitting,
+    folder: Path,
+    settings: Mapping[str, Any],
+    devices: Accelerator,
+    progress: Progress,
+    *,
+    validate_every: int,
+    resume: bool = False,
+    wandb: str | None = None,
+) -> None:
+    """Fit a task's objective.
+
+    settings: what the run was asked for, as JSON; a checkpoint of other settings is refused.
+    The folder gets `metrics.jsonl`, `best.safetensors`, `last.safetensors` and the checkpoint. With
+    `resume` a run goes on from its checkpoint, to the numbers it would have had uninterrupted.
+
+    Raises InputError for a checkpoint that cannot be gone on with, GeoAwareError where a loss is
+    not finite; then `not_finite.json` and `.safetensors` hold the batch that caused it.
+    """
+    optimiser = AdamW(
+        [each for each in task.objective.parameters() if each.requires_grad],
+        lr=fitting.learning_rate,
+        weight_decay=fitting.weight_decay,
+    )
+    schedule = _schedule(optimiser, fitting)
+    done, best = _begin(task, optimiser, schedule, folder, settings, resume)
+    objective, prepared = devices.prepare(task.objective, optimiser)
+    with ExitStack() as ending:
+        keeper = None
+        if devices.is_main_process:
+            journal = Journal(folder, wandb=wandb, resume_at=done if resume else None)
+            ending.enter_context(closing(journal))
+            keeper = _Keeper(task, folder, journal, progress, best)
+        for step, batch in _batches(task, done, fitting.steps, devices):
+            objective.train()
+            torch.manual_seed(_seed(fitting.seed, step, devices.process_index))
+            with devices.autocast():
+                loss, terms = objective(batch)
+            _check(loss, task, step, folder, batch)
+            devices.backward(loss)
+            norm = devices.clip_grad_norm_(objective.parameters(), fitting.clip)
+            if fitting.precision != "fp16":  # there infinite gradients are the scaler's business
+                _check(norm, task, step, folder, batch)
+            rate = schedule.get_last_lr()[0]
+            prepared.step()
+            prepared.zero_grad()
+            schedule.step()
+
+            number = step + 1
+            last = number == fitting.steps
+            values = devices.reduce({"loss": loss.detach(), **terms}, "mean")
+            if keeper:
+                keeper.write(number, {name: value.item() for name, value in values.items()}, rate)
+                if last or number % validate_every == 0:
+                    keeper.validate(number)
+                if last or number % fitting.checkpoint_every == 0:
+                    keeper.save(number, optimiser, settings)
+            devices.wait_for_everyone()
+
+
+class _Keeper:
+    """What one process does for all: it writes down, validates and saves."""
+
+    def __init__(
+        self, task: Task, folder: Path, journal: Journal, progress: Progress, best: Best | None
+    ) -> None:
+        self._task, self._folder = task, folder
+        self._journal, self._progress = journal, progress
+        self._best = best
+        if best:
+            progress.validated(best.step, {"pck": best.pck})
+
+    def write(self, number: int, values: Mapping[str, float], rate: float) -> None:
+        pairs = self._task.pairs(number - 1)
+        self._progress.advance(number, loss=values["loss"], pairs=pairs)
+        self._journal.write(number, learning_rate=rate, **values)
+
+    def validate(self, number: int) -> None:
+        self._task.objective.eval()
+        with torch.inference_mode():
+            found = self._task.validate()
+        self._progress.validated(number, found)
+        self._journal.write(number, **found)
+        if self._best is None or found["pck"] > self._best.pck:
+            self._best = Best(number, found["pck"])
+            write_tensors(self._folder / BEST, self._task.weights())
+
+    def save(self, number: int, optimiser: Optimizer, settings: Mapping[str, Any]) -> None:
+        write_tensors(self._folder / LAST, self._task.weights())
+        module = self._task.objective.state_dict()
+        state = Checkpoint(number, module, optimiser.state_dict(), self._best, settings)
+        checkpoint.write(self._folder, state)
+
+
+def _batches(task: Task, first: int, end: int, devices: Accelerator) -> Iterator[tuple[int, Batch]]:
+    """Steps and their batches; the next one is read while this one is computed."""
+    place = devices.process_index, devices.num_processes
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(task.batch, first, *place) if first < end else None
+        for step in range(first, end):
+            batch = coming.result()
+            if step + 1 < end:
+                coming = reader.submit(task.batch, step + 1, *place)
+            yield step, batch
+
+
+def _schedule(optimiser: Optimizer, fitting: Fitting) -> LRScheduler:
+    if fitting.schedule == "one-cycle":
+        return OneCycleLR(
+            optimiser,
+            max_lr=fitting.learning_rate,
+            total_steps=fitting.steps + 1,
+            pct_start=fitting.warm_up,
+        )
+    if fitting.schedule == "cosine":
+        return CosineAnnealingLR(optimiser, T_max=fitting.steps, eta_min=LOWEST_RATE)
+    return ConstantLR(optimiser, factor=1)
+
+
+def _begin(
+    task: Task,
+    optimiser: Optimizer,
+    schedule: LRScheduler,
+    folder: Path,
+    settings: Mapping[str, Any],
+    resume: bool,
+) -> tuple[int, Best | None]:
+    """Where a run begins: after how many steps, and with which best validation so far."""
+    state = checkpoint.read(folder) if resume else None
+    if state is None:
+        return 0, None
+    if state.settings != settings:
+        raise InputError(
+            f"{folder}: holds a run with other settings; give the same ones, or another --out"
+        )
+    task.objective.load_state_dict(state.module)
+    optimiser.load_state_dict(dict(state.optimiser))
+    schedule.load_state_dict({"last_epoch": state.step, "_step_count": state.step + 1})
+    schedule._last_lr = [group["lr"] for group in optimiser.param_groups]
+    return state.step, state.best
+
+
+def _check(value: Tensor, task: Task, step: int, folder: Path, batch: Batch) -> None:
+    """Stop where a loss or a gradient is not finite, with what caused it kept."""
+    if torch.isfinite(value).all():
+        return
+    write_json(folder / "not_finite.json", {"step": step + 1, "batch": task.describe(step)})
+    write_tensors(folder / "not_finite.safetensors", batch.tensors())
+    raise GeoAwareError(
+        f"step {step + 1}: loss or gradient is not finite; {folder / 'not_finite.json'} and "
+        "not_finite.safetensors hold its batch; a lower fitting.learning_rate may help"
+    )
+
+
+def _seed(seed: int, step: int, rank: int) -> int:
+    """Of everything random in a step, so that an interrupted run goes on as it would have."""
+    digest = hashlib.sha256(f"{seed}/{step}/{rank}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
