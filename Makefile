@@ -4,7 +4,7 @@ PIP = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO = .venv/demo/bin
 TEST = .venv/test/bin
 
-.PHONY: help demo test slow lint types lite bench eval-willow gpu-check clean installed
+.PHONY: help demo test slow lint types lite bench train-demo eval-willow gpu-check clean installed
 
 help: ## list these targets
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ lite: installed ## rebuild the bundle that ships with the package
 bench: installed ## accuracy and speed of lite, into benchmarks/results
 	$(TEST)/python -m benchmarks.lite_accuracy
 	$(TEST)/python -m benchmarks.lite_speed
+
+train-demo: installed ## extract, train, build, evaluate on small data: before and after, minutes
+	$(TEST)/python -m benchmarks.train_demo
 
 eval-willow: installed ## all of PF-Willow with lite: the committed numbers again?
 	$(TEST)/python -m benchmarks.eval_willow

@@ -6,9 +6,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import BaseModel
+
 from geoaware.export import recipe_files
 from geoaware.export.parts import part_names
 from geoaware.export.registry import known
+from geoaware.train.configuration import keys
+from geoaware.train.finetuning.settings import FinetuneSettings
+from geoaware.train.settings import HeadSettings
 
 from .record import RESULTS
 
@@ -146,6 +151,60 @@ def precision_table() -> str:
     return "\n".join(lines)
 
 
+def trained_table() -> str:
+    """`lite` before and after training its head, on sets that training never saw."""
+    content = _results("train_demo")["pck"]
+    sets = [(title, name) for title, found in content["lite"].items() for name in found]
+    titles = (title + ("" if name == "all" else f", {name}") for title, name in sets)
+    lines = [f"| PCK@0.10 | {' | '.join(titles)} |", "|---" * (len(sets) + 1) + "|"]
+    for row, by_set in content.items():
+        cells = [_trained(by_set[title][name], "0.10") for title, name in sets]
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def trained_alphas_table() -> str:
+    """The same at every alpha, without intervals."""
+    content = _results("train_demo")["pck"]
+    sets = [(title, name) for title, found in content["lite"].items() for name in found]
+    titles = (title + ("" if name == "all" else f", {name}") for title, name in sets)
+    lines = [f"| PCK@0.05 / 0.10 / 0.20 | {' | '.join(titles)} |", "|---" * (len(sets) + 1) + "|"]
+    for row, by_set in content.items():
+        cells = (
+            " / ".join(f"{each['mean']:.1f}" for each in by_set[title][name]["pck"].values())
+            for title, name in sets
+        )
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _trained(figures: dict[str, Any], alpha: str) -> str:
+    found = figures["pck"][alpha]
+    text = f"{found['mean']:.1f} ({found['low']:.1f} to {found['high']:.1f})"
+    if "gain" in figures:
+        gain = figures["gain"][alpha]
+        text += f"; {gain['mean']:+.1f} ({gain['low']:+.1f} to {gain['high']:+.1f})"
+    return text
+
+
+def ablation_table() -> str:
+    """What each part of the training is worth."""
+    rows = _results("train_ablations")["rows"]
+    sets = [name for name in rows["the preset"] if isinstance(rows["the preset"][name], dict)]
+    lines = [f"| PCK@0.10 | {' | '.join(sets)} |", "|---" * (len(sets) + 1) + "|"]
+    for row, found in rows.items():
+        cells = (f"{found[name]['mean']:.1f}" for name in sets)
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def settings_table(schema: type[BaseModel]) -> str:
+    """Every key that a run of training can be told."""
+    lines = ["| key | default | meaning |", "|---|---|---|"]
+    lines += [f"| `{key}` | {default} | {meaning} |" for key, default, meaning in keys(schema)]
+    return "\n".join(lines)
+
+
 def _results(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))["results"]
 
@@ -153,6 +212,7 @@ def _results(name: str) -> Any:
 if __name__ == "__main__":
     tables = (
         *(accuracy_table, speed_table, protocol_table, store_table, scale_table),
-        *(backbones_table, precision_table),
+        *(backbones_table, precision_table, trained_table, trained_alphas_table, ablation_table),
     )
     print(*(table() for table in tables), sep="\n\n")
+    print(*map(settings_table, (HeadSettings, FinetuneSettings)), sep="\n\n")

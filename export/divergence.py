@@ -193,7 +193,7 @@ def _graph_outputs(
             if scope in modules:
                 last.pop(scope, None)
                 last[scope] = node.output[0]
-    if not last:  # static quantisation drops the modules' names
+    if not last:  # static quantisation may drop the modules' names
         return []
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry(EXTERNAL_FOLDER, str(file.parent))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +62,11 @@ class HeadRun:
         """The head's name."""
         return self.record.name
 
-    def recipe_for(self, asked: Recipe) -> Recipe:
+    def recipe_for(self, asked: Recipe, keep: float = 0.0) -> Recipe:
         """The run's recipe: the one asked for, with the frame, head and matching of the run.
 
-        Raises InputError where the run is of another recipe.
+        keep: the share of the similarity that stays that of the recipe asked for. Raises InputError
+        where the run is of another recipe.
         """
         own = self.record.recipe
         if asked.name != own.name:
@@ -74,7 +76,10 @@ class HeadRun:
                 f"{self.path} was trained on other backbones or taps than recipe {asked.name} has "
                 "now; train again"
             )
-        return own
+        if not keep:
+            return own
+        fused = asked.normalise if asked.normalise != "none" else "backbone"
+        return Recipe.model_validate(own.model_dump() | {"keep": keep, "normalise": fused})
 
     def check(self, weights: Mapping[str, Weights]) -> None:
         """Raise GeoAwareError for weights other than those the head was trained on."""
@@ -92,7 +97,7 @@ class HeadRun:
                 source = "FILE" if was.source.startswith(LOCAL) else was.source
                 raise GeoAwareError(
                     f"{self.path} was trained on the {part} weights {_described(was)}{instead}; "
-                    f"name those: --weights {part}={source}, or train again"
+                    f"name those: --weights {shlex.quote(f'{part}={source}')}, or train again"
                 )
 
 

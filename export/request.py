@@ -85,6 +85,7 @@ class Request:
     def name(self) -> str:
         """The recipe's name; then what differs: head, frame side, precision, random weights."""
         head = f"-{self.head.name}" if self.head else ""
+        head += f"-keep{self.recipe.keep:g}" if self.recipe.keep else ""
         side = f"-{self.frame}px" if self.frame else ""
         precision = "" if self.precision == "fp32" else f"-{self.precision}"
         return self.recipe.name + head + side + precision + ("-random" if self._is_random() else "")

@@ -78,9 +78,11 @@ class Bundle:
         if self.manifest.is_random:
             name = name.removesuffix("-random")
         if head:
-            recipe = self.manifest.recipe.name
-            name = recipe + name.removeprefix(f"{recipe}-{head}")
-        command = build_command(name) + (" --head RUN" if head else "")
+            recipe, keep = self.manifest.recipe.name, self.manifest.recipe.keep
+            name = recipe + name.removeprefix(f"{recipe}-{head}").removeprefix(f"-keep{keep:g}")
+            command = f"{build_command(name)} --head RUN" + (f" --keep {keep:g}" if keep else "")
+        else:
+            command = build_command(name)
         if self.manifest.models[0].stored_as != self.manifest.precision:
             command += " --compact"
         command += self._weights_options()
@@ -145,7 +147,7 @@ class Bundle:
             if record.source.startswith(LOCAL):
                 options += f" --weights {record.part}=FILE"
             elif record.source.startswith(RANDOM):
-                options += f" --weights {record.part}={record.source}"
+                options += f" --weights {shlex.quote(f'{record.part}={record.source}')}"
         return options
 
     def _verify(self, file: File, repair: str) -> None:

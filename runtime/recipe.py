@@ -37,7 +37,7 @@ class Tap(Strict):
     """One output of a backbone and its weight in the fused descriptor."""
 
     at: str
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
 
 class Diffusion(Strict):

@@ -114,6 +114,20 @@ def test_numbers_in_the_documents_are_those_of_the_result_files():
     backbones = (ROOT / "docs" / "backbones.md").read_text("utf-8")
     assert tables.backbones_table() in backbones
     assert tables.precision_table() in backbones
+    training = (ROOT / "docs" / "training.md").read_text("utf-8")
+    assert tables.trained_table() in training
+    assert tables.trained_alphas_table() in training
+    assert tables.ablation_table() in training
+
+
+def test_the_training_page_has_every_setting():
+    from benchmarks.readme import settings_table
+    from geoaware.train.finetuning.settings import FinetuneSettings
+    from geoaware.train.settings import HeadSettings
+
+    training = (ROOT / "docs" / "training.md").read_text("utf-8")
+    for schema in (HeadSettings, FinetuneSettings):
+        assert settings_table(schema) in training
 
 
 def test_the_sizes_that_are_listed_are_those_measured():
@@ -125,7 +139,8 @@ def test_the_sizes_that_are_listed_are_those_measured():
         assert figures == {name: row[name] for name in figures}
 
 
-def test_the_evaluation_pages_example_runs(tmp_path: Path):
-    page = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
+@pytest.mark.parametrize("name", ["evaluation", "training"])
+def test_the_pages_example_runs(name: str, tmp_path: Path):
+    page = (ROOT / "docs" / f"{name}.md").read_text("utf-8")
     [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     subprocess.run([sys.executable, "-c", example], check=True, cwd=tmp_path)

@@ -13,6 +13,7 @@ from ..export.modules import reference_graphs
 from ..export.weights import Weights
 from ..runtime.errors import GeoAwareError
 from ..runtime.recipe import Recipe
+from .allocation import keep_freed_memory
 
 PIXELS = 16 * 512**2  # of the frames that go through a GPU at once
 
@@ -29,6 +30,8 @@ class Backbones:
         Raises InputError for taps that a backbone does not have, GeoAwareError for weights that
         do not fit it.
         """
+        if device == "cpu":
+            keep_freed_memory()
         self._device = device
         self.sides = [use.side or recipe.frame.side for use in recipe.backbones]
         dtype = torch.float16 if device == "cuda" else torch.float32

@@ -36,7 +36,8 @@ class Best:
 class Checkpoint:
     """A run after some steps.
 
-    module: the objective's state dict. optimiser: as torch gives it.
+    module: the objective's state dict. optimiser, scaler: as torch gives them; a scaler of losses
+        is there with fp16.
     best: None before the first validation.
     settings: what the run was asked for; only the same run can be gone on with.
     """
@@ -44,6 +45,7 @@ class Checkpoint:
     step: int
     module: Mapping[str, Tensor]
     optimiser: Mapping[str, Any]
+    scaler: Mapping[str, Any] | None
     best: Best | None
     settings: Mapping[str, Any]
 
@@ -76,6 +78,7 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
         "tensors": name,
         "best": checkpoint.best and asdict(checkpoint.best),
         "param_groups": checkpoint.optimiser["param_groups"],
+        "scaler": checkpoint.scaler,
         "settings": checkpoint.settings,
     }
     write_json(folder / STATE, content)
@@ -109,6 +112,7 @@ def read(folder: Path) -> Checkpoint | None:
                 if key.startswith(_MODULE)
             },
             optimiser={"state": state, "param_groups": groups},
+            scaler=content.get("scaler"),
             best=content["best"] and Best(**content["best"]),
             settings=content["settings"],
         )

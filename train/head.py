@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -132,6 +133,17 @@ class ProjectionHead(nn.Module):
         if self.training and self.dropout.p:
             taps = [self.dropout(_resized(tap, grid)) for tap in taps]
         return self._mixed(taps, grid)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Tensor], prefix: str, *others: Any
+    ) -> None:
+        """Refuse a state of other groups, which every shape would let pass."""
+        groups, own = state_dict.get(f"{prefix}groups"), dict(self.named_buffers()).get("groups")
+        if groups is not None and own is not None and not torch.equal(groups.cpu(), own.cpu()):
+            errors = others[-1]
+            errors.append(f"norms of {groups.tolist()} groups, not of {int(own)}")
+            return
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def _mixed(self, taps: Sequence[Tensor], grid: int | None) -> Tensor:
         shares = self.mixing_weights.softmax(dim=0)

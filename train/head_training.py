@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from .head import ProjectionHead
 from .head_task import HeadTask, described
 from .loop import BEST, fit
 from .material import Material, gather
+from .memory import memory_errors
 from .mirroring import ViewPair, variants
 from .objective import HeadObjective
 from .progress import Progress
@@ -31,6 +32,9 @@ from .settings import HeadSettings
 from .validation import Validator
 
 STEPS_KEPT = 4  # a step's pairs are asked for when it is read, trained on and counted
+
+
+Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Sources:
     seed: int | None = None
 
 
+@memory_errors()
 def train_head(
     settings: HeadSettings,
     folder: Path,
@@ -56,10 +61,12 @@ def train_head(
     """Train a head, and leave `run.json`, `best.safetensors` and what `loop.fit` says in a folder.
 
     Features that the store lacks are extracted first. Raises InputError for settings that do not
-    fit the recipe or the data, GeoAwareError where the run fails.
+    fit the recipe or the data, and to go on with another run than the one in the folder,
+    GeoAwareError where the run fails.
     """
     recipe = recipe_of(settings)
-    material = gather(settings.data, settings.validation, watch)
+    material = _usable(settings, gather(settings.data, settings.validation, watch))
+    _check(settings, recipe, material)
     with devices.main_process_first():
         taps = extract(
             material.images,
@@ -76,9 +83,12 @@ def train_head(
     settings = settings.model_copy(update={"fitting": fitting})
     task = _task(settings, recipe, material, taps, devices)
     if devices.is_main_process:
-        run_record.write(folder, _facts(settings, task, taps, material, command))
+        facts = _facts(settings, task, taps, material)
+        if resume:
+            _check_same(folder, facts)
+        run_record.write(folder, {**facts, "command": command})
     with Progress(f"head {settings.name}", fitting.steps) as progress:
-        if devices.is_main_process:
+        if devices.is_main_process and not resume:
             _tell_zero_shot(task, progress)
         fit(
             task,
@@ -95,9 +105,7 @@ def train_head(
 
 def recipe_of(settings: HeadSettings) -> Recipe:
     """The recipe of the settings with its new head."""
-    content = headless(settings).model_dump() | {"head": settings.name, "keep": settings.keep}
-    if not settings.keep:
-        content["normalise"] = "none"
+    content = headless(settings).model_dump() | {"head": settings.name, "normalise": "none"}
     if settings.matching:
         content["matching"] = settings.matching.model_dump()
     return Recipe.model_validate(content)
@@ -112,6 +120,22 @@ def headless(settings: HeadSettings) -> Recipe:
     if recipe.normalise == "none":
         content["normalise"] = "backbone"
     return Recipe.model_validate(content)
+
+
+def _usable(settings: HeadSettings, material: Material) -> Material:
+    """Only the pairs to learn from that have a variant. Raises InputError where none has."""
+    train = [pair for pair in material.train if _expanded(pair, settings, material)]
+    if not train:
+        raise InputError("mirroring: no pair has a variant with keypoints visible on both sides")
+    return replace(material, train=train)
+
+
+def _check(settings: HeadSettings, recipe: Recipe, material: Material) -> None:
+    """Raise what building the task would, before hours may have gone into features."""
+    _draw(settings, material)
+    _validator(settings, recipe, material)
+    if settings.start:
+        _other_head(settings.start)
 
 
 def _mirrors(settings: HeadSettings) -> bool:
@@ -136,50 +160,54 @@ def _task(
         objective=HeadObjective(fusion, settings.losses),
         draw=_draw(settings, material),
         taps=taps,
-        validator=Validator(
-            settings.data.dataset, material.val, recipe.matching, settings.validation
-        ),
+        validator=_validator(settings, recipe, material),
         settings=settings,
     )
 
 
+def _validator(settings: HeadSettings, recipe: Recipe, material: Material) -> Validator:
+    return Validator(settings.data.dataset, material.val, recipe.matching, settings.validation)
+
+
 def _begin_from(head: ProjectionHead, source: str) -> None:
-    """Take another head's weights. Raises InputError where there are none, or others."""
-    path = Path(source).expanduser()
-    path = path / BEST if path.is_dir() else path
-    if not path.is_file():
-        raise InputError(f"start: {path}: no such file")
-    other = ProjectionHead.from_state_dict(read_state(path))
+    """Take another head's weights. Raises InputError where they do not fit."""
+    other = _other_head(source)
     if other.branches != head.branches:
         raise InputError(
-            f"start: {path}: is a head of {other.branches} channels, not {head.branches}"
+            f"start: {source}: is a head of {other.branches} channels, not {head.branches}"
         )
     try:
         head.load_state_dict(other.state_dict())
     except RuntimeError as error:
-        raise InputError(f"start: {path}: {' '.join(str(error).split())}") from None
+        raise InputError(f"start: {source}: {' '.join(str(error).split())}") from None
+
+
+def _other_head(source: str) -> ProjectionHead:
+    """The head in a file or in a run. Raises InputError where there is none."""
+    path = Path(source).expanduser()
+    path = path / BEST if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"start: {path}: no such file")
+    return ProjectionHead.from_state_dict(read_state(path))
 
 
 def _draw(settings: HeadSettings, material: Material) -> Callable[[int], list[ViewPair]]:
     """The view pairs of a step."""
-
-    def expanded(pair: Pair) -> list[ViewPair]:
-        return variants(pair, material.partners(pair), settings.mirroring)
-
-    usable = [pair for pair in material.train if expanded(pair)]
-    if not usable:
-        raise InputError("mirroring: no pair has a variant with keypoints visible on both sides")
     batch, seed = settings.batch, settings.fitting.seed
     if batch.images is None:
-        draw = sampling.epochs(usable, batch.pairs, seed)
+        draw = sampling.epochs(material.train, batch.pairs, seed)
     else:
-        draw = sampling.among_images(usable, batch.images, batch.pairs, seed)
+        draw = sampling.among_images(material.train, batch.images, batch.pairs, seed)
 
     @lru_cache(STEPS_KEPT)
     def views(step: int) -> list[ViewPair]:
-        return [each for pair in draw(step) for each in expanded(pair)]
+        return [each for pair in draw(step) for each in _expanded(pair, settings, material)]
 
     return views
+
+
+def _expanded(pair: Pair, settings: HeadSettings, material: Material) -> list[ViewPair]:
+    return variants(pair, material.partners(pair), settings.mirroring)
 
 
 def _tell_zero_shot(task: HeadTask, progress: Progress) -> None:
@@ -195,8 +223,7 @@ def _facts(
     task: HeadTask,
     taps: Taps,
     material: Material,
-    command: str,
-) -> dict[str, Any]:
+) -> Facts:
     weights = {
         part: {"source": found.source, "sha256": found.sha256}
         for part, found in taps.weights.items()
@@ -209,5 +236,16 @@ def _facts(
         "parameters": sum(each.numel() for each in task.objective.fusion.head.parameters()),
         "settings": settings.model_dump(mode="json", by_alias=True),
         "data": material.facts(taps.keys),
-        "command": command,
     }
+
+
+def _check_same(folder: Path, facts: Facts) -> None:
+    """Raise InputError where the folder holds another run than the one these are the facts of."""
+    record = run_record.read(folder)
+    if record.get("kind") != facts["kind"]:
+        raise InputError(f"{folder}: holds no run of geotrain head; name another --out")
+    for name in ("settings", "recipe", "weights", "data"):
+        if record.get(name) != facts[name]:
+            raise InputError(
+                f"{folder}: holds a run with other {name}; give the same, or another --out"
+            )

@@ -6,24 +6,30 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from ..runtime.errors import GeoAwareError, InputError
+from ..runtime.errors import GeoAwareError, InputError, first_line
 from . import checkpoint
 from .checkpoint import Best, Checkpoint, write_json, write_tensors
 from .journal import Journal
+from .memory import memory_errors
 from .progress import Progress
 from .settings import Fitting
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 LOWEST_RATE = 1e-6  # where the cosine schedule ends
+
+# One process extracts features and validates while the others wait for it.
+PATIENCE = timedelta(days=1)
 
 _PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -62,7 +68,7 @@ class Task(Protocol):
 def accelerator(fitting: Fitting, device: str) -> Accelerator:
     """The devices and processes of a run: `auto`, `cpu` or `cuda`; several under torchrun.
 
-    Raises InputError for a GPU that is not there, and for fp16 without one.
+    Raises InputError for a GPU that is not there, and for a precision that the device has not.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch finds no GPU; leave --device out to use the CPU")
@@ -71,9 +77,17 @@ def accelerator(fitting: Fitting, device: str) -> Accelerator:
         raise InputError(
             "fitting.precision fp16 is for GPUs; take fp32, or bf16 where a CPU has it"
         )
-    return Accelerator(cpu=on_cpu, mixed_precision=_PRECISIONS[fitting.precision])
+    try:
+        return Accelerator(
+            cpu=on_cpu,
+            mixed_precision=_PRECISIONS[fitting.precision],
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+        )
+    except ValueError as error:
+        raise InputError(f"fitting.precision {fitting.precision}: {first_line(error)}") from None
 
 
+@memory_errors()
 def fit(
     task: Task,
     fitting: Fitting,
@@ -92,8 +106,9 @@ def fit(
     The folder gets `metrics.jsonl`, `best.safetensors`, `last.safetensors` and the checkpoint. With
     `resume` a run goes on from its checkpoint, to the numbers it would have had uninterrupted.
 
-    Raises InputError for a checkpoint that cannot be gone on with, GeoAwareError where a loss is
-    not finite; then `not_finite.json` and `.safetensors` hold the batch that caused it.
+    Raises InputError for a checkpoint that cannot be gone on with, GeoAwareError where memory is
+    short or a loss is not finite; then `not_finite.json` and `.safetensors` hold the batch that
+    caused it, of several processes `not_finite-<rank>.safetensors` each one's share.
     """
     optimiser = AdamW(
         [each for each in task.objective.parameters() if each.requires_grad],
@@ -101,7 +116,8 @@ def fit(
         weight_decay=fitting.weight_decay,
     )
     schedule = _schedule(optimiser, fitting)
-    done, best = _begin(task, optimiser, schedule, folder, settings, resume)
+    done, best = _begin(task, optimiser, schedule, devices, folder, settings, resume)
+    _check_all_begin_there(done, folder, devices)
     objective, prepared = devices.prepare(task.objective, optimiser)
     with ExitStack() as ending:
         keeper = None
@@ -114,11 +130,14 @@ def fit(
             torch.manual_seed(_seed(fitting.seed, step, devices.process_index))
             with devices.autocast():
                 loss, terms = objective(batch)
-            _check(loss, task, step, folder, batch)
+            # Of all processes: where one has a loss that is not finite, none waits for it in vain.
+            values = devices.reduce({"loss": loss.detach(), **terms}, "mean")
+            _check(values["loss"], task, step, folder, batch, devices)
             devices.backward(loss)
             norm = devices.clip_grad_norm_(objective.parameters(), fitting.clip)
-            if fitting.precision != "fp16":  # there infinite gradients are the scaler's business
-                _check(norm, task, step, folder, batch)
+            # With fp16 the scaler leaves such a step out, and halves its scale: in vain, below 1.
+            if devices.scaler is None or devices.scaler.get_scale() < 1:
+                _check(norm, task, step, folder, batch, devices)
             rate = schedule.get_last_lr()[0]
             prepared.step()
             prepared.zero_grad()
@@ -126,13 +145,12 @@ def fit(
 
             number = step + 1
             last = number == fitting.steps
-            values = devices.reduce({"loss": loss.detach(), **terms}, "mean")
             if keeper:
                 keeper.write(number, {name: value.item() for name, value in values.items()}, rate)
                 if last or number % validate_every == 0:
                     keeper.validate(number)
                 if last or number % fitting.checkpoint_every == 0:
-                    keeper.save(number, optimiser, settings)
+                    keeper.save(number, optimiser, devices, settings)
             devices.wait_for_everyone()
 
 
@@ -163,10 +181,22 @@ class _Keeper:
             self._best = Best(number, found["pck"])
             write_tensors(self._folder / BEST, self._task.weights())
 
-    def save(self, number: int, optimiser: Optimizer, settings: Mapping[str, Any]) -> None:
+    def save(
+        self,
+        number: int,
+        optimiser: Optimizer,
+        devices: Accelerator,
+        settings: Mapping[str, Any],
+    ) -> None:
         write_tensors(self._folder / LAST, self._task.weights())
-        module = self._task.objective.state_dict()
-        state = Checkpoint(number, module, optimiser.state_dict(), self._best, settings)
+        state = Checkpoint(
+            step=number,
+            module=self._task.objective.state_dict(),
+            optimiser=optimiser.state_dict(),
+            scaler=devices.scaler and devices.scaler.state_dict(),
+            best=self._best,
+            settings=settings,
+        )
         checkpoint.write(self._folder, state)
 
 
@@ -199,6 +229,7 @@ def _begin(
     task: Task,
     optimiser: Optimizer,
     schedule: LRScheduler,
+    devices: Accelerator,
     folder: Path,
     settings: Mapping[str, Any],
     resume: bool,
@@ -214,19 +245,32 @@ def _begin(
     task.objective.load_state_dict(state.module)
     optimiser.load_state_dict(dict(state.optimiser))
     schedule.load_state_dict({"last_epoch": state.step, "_step_count": state.step + 1})
+    if devices.scaler and state.scaler:
+        devices.scaler.load_state_dict(dict(state.scaler))
     schedule._last_lr = [group["lr"] for group in optimiser.param_groups]
     return state.step, state.best
 
 
-def _check(value: Tensor, task: Task, step: int, folder: Path, batch: Batch) -> None:
+def _check_all_begin_there(done: int, folder: Path, devices: Accelerator) -> None:
+    """Raise InputError where a machine does not see the checkpoint that another goes on from."""
+    begins = devices.gather(torch.tensor([done], device=devices.device))
+    if (begins != done).any():
+        raise InputError(f"{folder}: not all processes find the checkpoint; share the folder")
+
+
+def _check(
+    value: Tensor, task: Task, step: int, folder: Path, batch: Batch, devices: Accelerator
+) -> None:
     """Stop where a loss or a gradient is not finite, with what caused it kept."""
     if torch.isfinite(value).all():
         return
     write_json(folder / "not_finite.json", {"step": step + 1, "batch": task.describe(step)})
-    write_tensors(folder / "not_finite.safetensors", batch.tensors())
+    rank = f"-{devices.process_index}" if devices.num_processes > 1 else ""
+    tensors = folder / f"not_finite{rank}.safetensors"
+    write_tensors(tensors, batch.tensors())
     raise GeoAwareError(
         f"step {step + 1}: loss or gradient is not finite; {folder / 'not_finite.json'} and "
-        "not_finite.safetensors hold its batch; a lower fitting.learning_rate may help"
+        f"{tensors.name} hold its batch; a lower fitting.learning_rate may help"
     )
 
 

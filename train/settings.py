@@ -58,10 +58,10 @@ class Fitting(Strict):
         return self
 
     def lasting(self, epoch: int) -> Fitting:
-        """The same in steps, of which an epoch has so many."""
+        """The same in steps, of which an epoch has so many, but one at least."""
         if self.epochs is None:
             return self
-        return self.model_copy(update={"steps": self.epochs * epoch, "epochs": None})
+        return self.model_copy(update={"steps": self.epochs * max(1, epoch), "epochs": None})
 
 
 class Shape(Strict):
@@ -71,6 +71,15 @@ class Shape(Strict):
     outputs: int = Field(768, ge=1, description="channels of the descriptor")
     groups: int = Field(32, ge=1, description="of every GroupNorm; divides both widths")
     dropout: Share = Field(0.2, description="share of the input's values left out, in training")
+
+    @model_validator(mode="after")
+    def _groups_divide_widths(self) -> Shape:
+        for name in ("hidden", "outputs"):
+            if getattr(self, name) % self.groups:
+                raise ValueError(
+                    f"{name}, {getattr(self, name)}, is not divisible into {self.groups} groups"
+                )
+        return self
 
 
 class Losses(Strict):
@@ -113,7 +122,6 @@ class HeadSettings(Strict):
     name: Name = Field(description="of the head; bundles are named after it")
     recipe: str = Field(description="whose taps the head works on: a name or a YAML file")
     frame: int | None = Field(None, ge=32, le=4096, description="frame side, where another")
-    keep: Share = Field(0.0, description="share of the similarity that stays the fused taps' own")
     matching: Matching | None = Field(None, description="how its bundle matches, where otherwise")
     start: str | None = Field(None, description="head to begin from: a .safetensors file, a run")
     data: Data

@@ -8,7 +8,8 @@ It lies in the feature store's folder, one safetensors file an image:
 The digest is the SHA-256 of the image file. A file holds one float16 tensor (c, h, w) per tap,
 named as the exporter's graphs name it, such as `backbone0.block12`. The identity changes with the
 frame, the backbones, their taps and their weights, and with nothing else: recipes that only fuse or
-match differently share their taps.
+match differently share their taps. So do devices: taps that a GPU made in half precision and those
+that a CPU made in full may lie side by side, as features of one bundle do.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ class TapStore:
             if not largest <= LARGEST:
                 raise GeoAwareError(
                     f"{self.path(key)}: not stored: the tap {name} holds {largest:g}, beyond what "
-                    f"float16 can ({LARGEST:g}); take another tap, or check the weights"
+                    f"float16 can ({LARGEST:g}); take another tap, check the weights, or, if a GPU "
+                    "made it, try --device cpu"
                 )
             tensors[name] = tap.astype(np.float16, order="C")
         facts = {

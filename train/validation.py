@@ -10,11 +10,11 @@ from pathlib import Path
 from numpy import float32
 from numpy.typing import NDArray
 
-from ..runtime.datasets import DATASETS, Pair
+from ..runtime.datasets import Pair
 from ..runtime.datasets.keypoints import similar_groups
 from ..runtime.errors import InputError
 from ..runtime.evaluation.outcome import Outcome
-from ..runtime.evaluation.protocols import PROTOCOLS
+from ..runtime.evaluation.protocols import Protocol, check_boxes, chosen
 from ..runtime.evaluation.results import key
 from ..runtime.evaluation.scores import score
 from ..runtime.evaluation.selection import Selection
@@ -40,17 +40,17 @@ class Validator:
     settings: Validation
 
     def __post_init__(self) -> None:
-        """Raise InputError for a protocol that is none, or not for this dataset."""
-        protocol, spec = self.protocol, DATASETS[self.dataset]
-        if protocol not in PROTOCOLS or (
-            PROTOCOLS[protocol].reference == "box" and not spec.has_boxes
-        ):
-            raise InputError(f"validation.protocol: {spec.title} cannot be scored by {protocol!r}")
+        """Raise InputError for a protocol that is none, or not for these pairs."""
+        check_boxes(self.pairs, [self.protocol])
 
     @property
-    def protocol(self) -> str:
-        """The protocol's name."""
-        return self.settings.protocol or DATASETS[self.dataset].protocol
+    def protocol(self) -> Protocol:
+        """How PCK is computed."""
+        asked = self.settings.protocol
+        if asked == "all":
+            raise InputError("validation.protocol: name one, whose PCK decides which step is best")
+        [found] = chosen(self.dataset, [asked] if asked else [])
+        return found
 
     def score(self, describe: Describe) -> dict[str, float]:
         """PCK per image in percent: `pck`; where keypoints have look-alikes `pck_geometry_aware`.
@@ -72,7 +72,7 @@ class Validator:
             outcomes.append(Outcome(pair, found, similarity))
         aware = all(similar_groups(self.dataset, pair.category) for pair in self.pairs)
         alpha = self.settings.alpha
-        result = score(PROTOCOLS[self.protocol], [alpha], self.dataset, outcomes, in_subset=aware)
+        result = score(self.protocol, [alpha], self.dataset, outcomes, in_subset=aware)
         values = {"pck": result.overall.per_image[key(alpha)]}
         if result.geometry_aware:
             values["pck_geometry_aware"] = result.geometry_aware.scores.per_image[key(alpha)]

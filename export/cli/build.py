@@ -45,6 +45,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Build with the head of a run of `geotrain head`: its folder, or a checkpoint in it.",
 )
+@click.option(
+    "--keep",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="With --head: share of the similarity that stays the recipe's own (0).",
+)
 @click.option("--opset", type=click.IntRange(18, 24), help="ONNX opset (20; transformers 23).")
 @click.option("--frame", type=click.IntRange(32, 4096), metavar="SIDE", help="Frame side, pixels.")
 @engine_options
@@ -59,6 +65,7 @@ def build(
     sources: tuple[str, ...],
     seed: int | None,
     head: Path | None,
+    keep: float | None,
     opset: int | None,
     frame: int | None,
     force: bool,
@@ -85,12 +92,14 @@ def build(
         raise click.UsageError("--compact is for fp32 models; fp16 and int8 are small already")
     if head and frame:
         raise click.UsageError("--frame and --head exclude each other: the run has its frame")
+    if keep is not None and not head:
+        raise click.UsageError("--keep is for --head: the share that a head leaves to the recipe")
     trained = head_run.read(head) if head else None
     content = recipe_files.load(recipe)
     if frame:
         content = recipe_files.at_side(content, frame)
     request = Request(
-        recipe=trained.recipe_for(content) if trained else content,
+        recipe=trained.recipe_for(content, keep or 0.0) if trained else content,
         precision=chosen,
         compact=compact,
         asked_opset=opset,

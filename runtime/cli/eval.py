@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(name="eval")
 @click.argument("dataset", type=click.Choice(DATASET_NAMES))
-@click.option("--split", help="train, val or test (test; val of datasets without).")
+@click.option("--split", help="train, val or test (test; of animal-pose, coco and folder val).")
 @input_options
 @method_options
 @click.option(

@@ -1,4 +1,4 @@
-"""`georun store`: what the feature store holds, and clearing it."""
+"""`georun store`: what the feature store holds, features and taps, and clearing it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,32 +22,32 @@ DAY = 24 * 3600
 
 @click.group()
 def store() -> None:
-    """Look at or clear the store of extracted features."""
+    """Look at or clear the store of extracted features, and of the taps that heads learn from."""
 
 
 @store.command()
 @store_option
 @click.option("--json", "to_stdout", is_flag=True, help="Print JSON.")
 def info(store: str | None, to_stdout: bool) -> None:
-    """Show what the store holds, by bundle."""
+    """Show what the store holds, by bundle; of taps, by the backbones they are of."""
     from ..store_upkeep import entries, left_behind
     from .console import print_rows
 
     root = _root(store)
     groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries(root):
-        groups[entry.store.bundle, entry.store.stored_as].append(entry)
-    names = _bundle_names()
+        groups[entry.owner, entry.kind].append(entry)
+    names = _names(root, groups)
     rows: list[dict[str, Any]] = [
         {
-            "bundle": bundle,
-            "name": names.get(bundle, ""),
+            "bundle": owner,
+            "name": names.get(owner, ""),
             "stored_as": kind,
             "images": sum(not entry.key.mirrored for entry in members),
             "mirrored": sum(entry.key.mirrored for entry in members),
             "bytes": sum(entry.bytes for entry in members),
         }
-        for (bundle, kind), members in groups.items()
+        for (owner, kind), members in groups.items()
     ]
     if to_stdout:
         unfinished = [str(path) for path in left_behind(root)]
@@ -65,7 +66,7 @@ def info(store: str | None, to_stdout: bool) -> None:
 
 @store.command()
 @store_option
-@click.option("--bundle", metavar="NAME|HASH", help="Entries of this bundle.")
+@click.option("--bundle", metavar="NAME|HASH", help="Entries of this bundle, or taps by hash.")
 @click.option("--older-than", type=click.IntRange(0), metavar="DAYS", help="Written before that.")
 @click.option("--damaged", is_flag=True, help="Entries whose content is not what was written.")
 @click.option("--all", "everything", is_flag=True, help="All entries.")
@@ -92,9 +93,9 @@ def prune(
     chosen = [
         entry
         for entry in entries(root)
-        if (digest is None or entry.store.bundle == digest)
+        if (digest is None or entry.owner == digest)
         and (older_than is None or entry.modified < oldest)
-        and not (damaged and entry.store.holds(entry.key))
+        and not (damaged and entry.holds())
     ]
     stale = [path for path in left_behind(root) if path.stat().st_mtime < time.time() - DAY]
     size = sum(entry.bytes for entry in chosen) / 1e6
@@ -115,12 +116,13 @@ def _root(store: str | None) -> Path:
     return root
 
 
-def _bundle_names() -> dict[str, str]:
-    """The names of the bundles on this machine, by hash; one that cannot be read has none."""
+def _names(root: Path, groups: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Names of the bundles on this machine and of taps' backbones, by hash, where they are told."""
     from ..bundle import installed, read_manifest
     from ..errors import GeoAwareError
+    from ..store_upkeep import TAPS, backbones_of_taps
 
-    names = {}
+    names = {owner: backbones_of_taps(root, owner) for owner, kind in groups if kind == TAPS}
     for path in installed():
         try:
             manifest = read_manifest(path)
@@ -131,7 +133,7 @@ def _bundle_names() -> dict[str, str]:
 
 
 def _hash_of(bundle: str) -> str:
-    """The hash of a bundle given by name, or the hash itself, of a bundle that may be gone."""
+    """The hash of a bundle given by name, or the hash itself, of taps or of a bundle long gone."""
     from ..bundle import Bundle
 
     if re.fullmatch(r"[0-9a-f]{16}", bundle):

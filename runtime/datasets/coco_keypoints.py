@@ -118,6 +118,8 @@ def single_objects(
     """
     for key in ("id", "name"):
         _check_unique(path, "categories", key, (getattr(each, key) for each in categories))
+    for kind in categories:
+        _check_unique(path, f"keypoints of {kind.name}", "name", map(str.lower, kind.keypoints))
     kinds = {each.id: each for each in categories}
     _check_unique(path, "images", "name", (each.name for each in images.values()))
     shown: dict[int, list[Object]] = {}
@@ -138,10 +140,23 @@ def visible_points(keypoints: Sequence[float]) -> Points:
 
 
 def left_and_right(names: Sequence[str]) -> MirrorPairs:
-    """The ids of keypoints whose names differ in `left` and `right` alone."""
+    """The ids of keypoints whose names differ in `left` and `right` alone.
+
+    A name with one of these words and no counterpart is paired with -1, which is nobody's id, as
+    it does not stay what it is either. Empty where no name has a counterpart.
+    """
     ids = {name.lower(): number for number, name in enumerate(names)}
-    pairs = ((number, ids.get(name.replace("left", "right"))) for name, number in ids.items())
-    return tuple((a, b) for a, b in pairs if b is not None and a != b)
+    pairs = [
+        (number, ids.get(name.replace("left", "right"), -1))
+        for name, number in ids.items()
+        if "left" in name
+    ]
+    pairs += [
+        (number, -1)
+        for name, number in ids.items()
+        if "right" in name and name.replace("right", "left") not in ids
+    ]
+    return tuple(pairs) if any(b >= 0 for _, b in pairs) else ()
 
 
 def _object(annotation: _Annotation) -> Object:

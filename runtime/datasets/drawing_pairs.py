@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..geometry import Points
 from .inspector import Inspector
 from .pair import AnnotatedImage, Box, Listing, MirrorPairs, Pairing
@@ -23,6 +24,7 @@ SEED = 0
 FEWEST_KEYPOINTS = 3  # visible in both images of a pair
 PAIRS_PER_IMAGE = 50
 VAL_IMAGES = 20  # of a category
+AT_ONCE = 1 << 22  # pairs looked at: those of 25,000 images would take gigabytes together
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,8 @@ def draw(
 
     Both orders of two images are pairs, where they have three visible keypoints in common. Across
     categories, both must have the same keypoints; such a pair's category is `cat-dog`. Of more
-    than 50 pairs for each image, a hash of their names decides which are taken.
+    than 50 pairs for each image, a hash of their names decides which are taken. A category that
+    can have no pair is a problem; single images with fewer than three visible keypoints are not.
 
     Args:
         images: those of all splits.
@@ -87,14 +90,18 @@ def draw(
         setting: one of `SETTINGS`.
         inspector: what the images are held against their files with.
         mirror_pairs: by category, where they are known.
+
+    Raises InputError where no two categories can be paired across.
     """
     groups = {
         category: chosen
         for category, group in sorted(_by_category(images).items())
-        if (chosen := _of_split(group, split))
+        if (chosen := _chosen(category, group, split, inspector))
     }
     checked = {each.name: _checked(each, inspector) for group in groups.values() for each in group}
     lots = list((_within if setting == "within" else _across)(groups, mirror_pairs))
+    if groups and not lots:
+        raise InputError(f"no two categories of the split {split} have the same keypoints")
     pairing = Pairing()
     for lot in lots:
         for a, b in _drawn(lot, inspector):
@@ -109,12 +116,25 @@ def draw(
 
 
 def _by_category(images: Iterable[Single]) -> dict[str, list[Single]]:
-    """Images by category, those left out that can be in no pair."""
     groups: dict[str, list[Single]] = {}
     for image in images:
-        if image.visible.sum() >= FEWEST_KEYPOINTS:
-            groups.setdefault(image.category, []).append(image)
+        groups.setdefault(image.category, []).append(image)
     return groups
+
+
+def _chosen(
+    category: str, images: Sequence[Single], split: str, inspector: Inspector
+) -> list[Single]:
+    """A category's images of a split, those left out that can be in no pair."""
+    usable = [each for each in images if each.visible.sum() >= FEWEST_KEYPOINTS]
+    chosen = _of_split(usable, split)
+    where = f"category {category}"
+    if not usable and images[0].keypoints:
+        inspector.problem(where, f"no image has {FEWEST_KEYPOINTS} visible keypoints")
+    elif usable and not chosen and not any(each.split for each in usable):
+        few = f"{len(usable)} images are too few: a quarter validates, and a pair needs two"
+        inspector.problem(where, few)
+    return chosen
 
 
 def _of_split(images: Sequence[Single], split: str) -> list[Single]:
@@ -164,18 +184,26 @@ def _across(
 
 def _drawn(lot: _Lot, inspector: Inspector) -> list[tuple[Single, Single]]:
     """The pairs of a lot: all that have enough in common, or those whose chance is lowest."""
-    visible = np.array([each.visible for each in lot.images], np.int64)
-    enough = visible @ visible.T >= FEWEST_KEYPOINTS
-    if lot.across:
-        categories = np.array([each.category for each in lot.images])
-        enough &= categories[:, None] != categories
-    np.fill_diagonal(enough, False)
-    if not enough.any():
+    visible = np.array([each.visible for each in lot.images], np.float32)
+    categories = np.array([each.category for each in lot.images])
+    own = np.array([_chance(each) for each in lot.images], np.uint64)
+    pairs, chances = np.empty((0, 2), np.intp), np.empty(0, np.uint64)
+    rows = max(1, AT_ONCE // len(own))
+    for first in range(0, len(own), rows):
+        enough = visible[first : first + rows] @ visible.T >= FEWEST_KEYPOINTS
+        if lot.across:
+            enough &= categories[first : first + rows, None] != categories
+        np.fill_diagonal(enough[:, first:], False)
+        found = np.argwhere(enough)
+        found[:, 0] += first
+        pairs = np.concatenate([pairs, found])
+        chances = np.concatenate([chances, _mixed(own[found[:, 0]], own[found[:, 1]])])
+        if len(pairs) > lot.most:
+            lowest = chances.argpartition(lot.most)[: lot.most]
+            pairs, chances = pairs[lowest], chances[lowest]
+    if not len(pairs):
         _tell_why(lot, inspector)
-    sources, targets = np.nonzero(enough)
-    lowest = _chances(lot.images)[enough].argsort(kind="stable")[: lot.most]
-    chosen = zip(sources[lowest].tolist(), targets[lowest].tolist(), strict=True)
-    return [(lot.images[a], lot.images[b]) for a, b in chosen]
+    return [(lot.images[a], lot.images[b]) for a, b in pairs.tolist()]
 
 
 def _tell_why(lot: _Lot, inspector: Inspector) -> None:
@@ -185,15 +213,14 @@ def _tell_why(lot: _Lot, inspector: Inspector) -> None:
     inspector.problem(f"category {lot.category}", several if lot.images[1:] else one)
 
 
-def _chances(images: Sequence[Single]) -> NDArray[np.uint64]:
-    """A random number of every ordered pair's own (n, n), from the names of its two images.
+def _mixed(sources: NDArray[np.uint64], targets: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A random number of every ordered pair's own (n,), from the numbers of its two images.
 
     No library's generator decides: SHA-256 makes a number of each name, and the last step of
     SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) mixes two, as millions of pairs would be many
     for SHA-256.
     """
-    own = np.array([_chance(each) for each in images], np.uint64)
-    mixed = own[:, None] * np.uint64(3) + own
+    mixed = sources * np.uint64(3) + targets
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return mixed ^ (mixed >> np.uint64(31))

@@ -23,7 +23,8 @@ none do, and left out where that is not known, which rules out training on mirro
 `file` is a path inside the folder; an image shows one object and is listed once. Coordinates are
 pixels of the image as it is shown, its EXIF orientation applied, from its upper left corner. A
 keypoint may have a visibility as third number: 0 is not visible, 1 and 2 are. Keypoints that are
-not visible may be left out. `box` (left, top, right, bottom of the object) and `split` (train, val
+not visible may be left out; three must be visible, as two images make a pair where they have three
+in common. `box` (left, top, right, bottom of the object) and `split` (train, val
 or test) are optional. Where no image has a split, 20 of each category, drawn by a hash of their
 names, validate, a quarter at most.
 """
@@ -40,7 +41,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import InputError, first_problem
-from .drawing_pairs import Single, draw
+from .drawing_pairs import FEWEST_KEYPOINTS, Single, draw
 from .inspector import Inspector, check_inside, check_unpacked, read_json
 from .pair import Box, Listing, MirrorPairs
 
@@ -70,7 +71,7 @@ class _Schema(BaseModel):
 
 
 class _Category(_Schema):
-    keypoints: list[str] = Field(min_length=1)
+    keypoints: list[str] = Field(min_length=FEWEST_KEYPOINTS)
     left_right: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | None = None
 
     @model_validator(mode="after")
@@ -167,16 +168,19 @@ def _single(where: str, folder: Path, image: _Image, categories: Mapping[str, _C
                 f"{name!r} is no keypoint of {image.category}; it has {', '.join(names)}"
             )
     table = np.array([image.keypoints.get(name, (0, 0, 0)) for name in names], np.float64)
-    points = np.where(table[:, 2:] > 0, table[:, :2], np.nan)
-    if not np.isfinite(points).any():
-        raise ValueError("has no visible keypoint")
+    visible = int((table[:, 2] > 0).sum())
+    if visible < FEWEST_KEYPOINTS:
+        raise ValueError(
+            f"has {visible or 'no'} visible keypoint{'s' * (visible > 1)}; "
+            f"a pair needs {FEWEST_KEYPOINTS} in common"
+        )
     return Single(
         name=image.file,
         where=where,
         path=folder / image.file,
         category=image.category,
         keypoints=tuple(names),
-        points=points,
+        points=np.where(table[:, 2:] > 0, table[:, :2], np.nan),
         box=image.box,
         split=image.split,
     )

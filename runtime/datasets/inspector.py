@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from importlib.util import find_spec
 from math import inf
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from textwrap import shorten
 from typing import TypeVar
 
@@ -48,11 +49,15 @@ def read_list(path: Path) -> str:
 
 
 def check_inside(name: str) -> str:
-    """A name as it is. Raises ValueError for a path that may lead out of the dataset's folder."""
+    """A name without `./` and doubled slashes, so that a file has one.
+
+    Raises ValueError for a path that may lead out of the dataset's folder.
+    """
     path = PureWindowsPath(name)  # knows both kinds of slash, and drives
-    if path.anchor or ".." in path.parts or not path.name or "\0" in name:
+    control = any(sign < " " for sign in name)
+    if path.anchor or ".." in path.parts or not path.name or control:
         raise ValueError(f"{name!r} is not the path of an image in the dataset's folder")
-    return name
+    return PurePosixPath(name).as_posix()
 
 
 def read_json(path: Path, schema: type[Schema], kind: str, mend: str) -> Schema:
@@ -63,7 +68,7 @@ def read_json(path: Path, schema: type[Schema], kind: str, mend: str) -> Schema:
     Raises InputError where it is missing, GeoAwareError where it does not fit its schema.
     """
     try:
-        return schema.model_validate_json(path.read_bytes())
+        return schema.model_validate_json(path.read_bytes().removeprefix(BOM_UTF8))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:

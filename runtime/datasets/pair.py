@@ -13,7 +13,7 @@ from ..geometry import Points
 
 Box = tuple[float, float, float, float]
 MirrorPairs = tuple[tuple[int, int], ...]
-"""The ids of keypoints that change places when an image is mirrored."""
+"""The ids of keypoints that change places when an image is mirrored; -1 is one that has no id."""
 
 
 @dataclass(frozen=True, eq=False)

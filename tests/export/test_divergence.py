@@ -6,12 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 
-from geoaware.export.divergence import Marked, first_engine_divergence, first_over, marked
+from geoaware.export.divergence import (
+    Marked,
+    first_divergence,
+    first_engine_divergence,
+    first_over,
+    marked,
+)
 from geoaware.export.graphs import Graph
 from geoaware.export.to_onnx import export
 
@@ -90,3 +97,19 @@ def test_only_what_has_the_batch_in_front_is_an_output_of_an_engine(tmp_path: Pa
     assert found.startswith("windows: after (relative error")
     assert found.endswith("after before, which agrees")
     assert asked == ["before", "after"]
+
+
+def test_the_layer_is_named_where_the_graph_knows_its_modules(tmp_path: Path):
+    torch.manual_seed(0)
+    graph = Graph("windows", Windows().eval(), {"image": (3, 8, 8)}, ("descriptors",))
+    file = export(graph, tmp_path, 20)
+    images = {8: torch.rand(1, 3, 8, 8)}
+    with torch.no_grad():
+        graph.module.inside.weight.mul_(2)
+    assert first_divergence([graph], [file], images, "fp32").startswith("windows: inside (relative")
+    model = onnx.load(file)
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+    onnx.save(model, file)
+    unknown = "unknown (the graph does not say which module its nodes came from)"
+    assert first_divergence([graph], [file], images, "fp32") == unknown

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -150,6 +152,10 @@ def test_recipes_from_before_keep_are_as_they_were():
         ({"head": "projection", "keep": 1}, "keep\n.*less than 1"),
         ({"head": "toy", "normalise": "none"}, "the head's name, toy, is a backbone's"),
         ({"masks": True}, "one backbone's tap neck"),
+        (
+            {"backbones": [{"name": "toy", "taps": [{"at": "fine", "weight": math.inf}]}]},
+            "weight\n.*finite number",
+        ),
     ],
 )
 def test_recipes_that_do_not_fit_together_are_refused(change: dict[str, object], message: str):

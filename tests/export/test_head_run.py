@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from geoaware.examples import PHOTOGRAPHS
-from geoaware.export import head_run
+from geoaware.export import head_run, recipe_files
 from geoaware.export.build import build, reverify
 from geoaware.export.cli import geoexport
 from geoaware.export.graphs import Fusion
@@ -42,15 +42,13 @@ def make_run(tiny: Recipe) -> MakeRun:
         for part, found in resolve_all(tiny, {}).items()
     }
 
-    def make(folder: Path, keep: float = 0.0, groups: int = 32, **changes: object) -> Path:
+    def make(folder: Path, groups: int = 32, **changes: object) -> Path:
         folder.mkdir()
         for seed, name in enumerate(("best", "last")):
             torch.manual_seed(seed)
             head = ProjectionHead((112, 192, 192), hidden=32, outputs=64, groups=groups)
             save_file(head.state_dict(), folder / f"{name}.safetensors")
-        recipe = tiny.model_dump(mode="json") | {
-            "head": "beasts", "keep": keep, "normalise": "tap" if keep else "none"
-        }  # fmt: skip
+        recipe = tiny.model_dump(mode="json") | {"head": "beasts", "normalise": "none"}
         record = {"schema_version": 1, "kind": "head", "name": "beasts", "recipe": recipe}
         record |= {"weights": weights, "more": "of no concern to a build"} | changes
         (folder / "run.json").write_text(json.dumps(record))
@@ -61,14 +59,14 @@ def make_run(tiny: Recipe) -> MakeRun:
 
 @pytest.fixture(scope="session")
 def run(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("runs") / "run", keep=0.3, groups=8)
+    return make_run(tmp_path_factory.mktemp("runs") / "run", groups=8)
 
 
 @pytest.fixture(scope="session")
 def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The run's best head, built by the command line."""
     out = tmp_path_factory.mktemp("heads") / "bundle"
-    command = ["build", "lite", "--head", str(run), "--out", str(out), "--json"]
+    command = ["build", "lite", "--head", str(run), "--keep", "0.3", "--out", str(out), "--json"]
     built = CliRunner().invoke(geoexport, command)
     assert built.exit_code == 0, built.stderr
     bundle = Bundle.open(out)
@@ -76,9 +74,11 @@ def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return bundle
 
 
-def request(run: Path, out: Path, **more: object) -> Request:
+def request(run: Path, out: Path, keep: float = 0.0, **more: object) -> Request:
     trained = head_run.read(run)
-    return Request(trained.record.recipe, head=trained, out=out, **more)
+    return Request(
+        trained.recipe_for(recipe_files.load("lite"), keep), head=trained, out=out, **more
+    )
 
 
 def descriptors(recipe: Recipe, head: Path, seed: int | None = None) -> np.ndarray:
@@ -101,12 +101,13 @@ def test_a_bundle_gives_the_descriptors_that_were_trained(bundle: Bundle, run: P
 
 def test_the_bundle_says_what_it_is(bundle: Bundle):
     manifest = bundle.manifest
-    assert manifest.name == "lite-beasts"
-    assert manifest.recipe.head == "beasts"
+    assert manifest.name == "lite-beasts-keep0.3"
+    assert (manifest.recipe.head, manifest.recipe.keep) == ("beasts", 0.3)
     assert manifest.recipe.frame.side == 64, "that of the run"
     trained = manifest.weights[1]
     assert (trained.part, trained.source) == ("beasts", "local:best.safetensors")
-    assert bundle.build_command() == f"geoexport build lite --head RUN --out {bundle.path}"
+    command = f"geoexport build lite --head RUN --keep 0.3 --out {bundle.path}"
+    assert bundle.build_command() == command
 
 
 def test_any_checkpoint_is_built_and_engines_of_it(
@@ -130,12 +131,12 @@ def test_any_checkpoint_is_built_and_engines_of_it(
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_every_precision_takes_a_head(precision: str, run: Path, tmp_path: Path):
-    bundle, _ = build(request(run, tmp_path / "x", precision=precision), quiet)
+    bundle, _ = build(request(run, tmp_path / "x", 0.3, precision=precision), quiet)
     [model] = bundle.manifest.models
-    assert bundle.manifest.name == f"lite-beasts-{precision}"
+    assert bundle.manifest.name == f"lite-beasts-keep0.3-{precision}"
     assert model.precision == precision
-    command = f"geoexport build lite --precision {precision} --head RUN --out {bundle.path}"
-    assert bundle.build_command() == command
+    command = f"geoexport build lite --precision {precision} --head RUN --keep 0.3"
+    assert bundle.build_command() == f"{command} --out {bundle.path}"
     tolerance = TOLERANCES[model.precision, model.stored_as]
     assert bundle.manifest.parity.cosine_min >= tolerance.cosine_min
 
@@ -158,9 +159,9 @@ def test_verifying_asks_where_the_head_is(bundle: Bundle):
 
 
 def test_a_bundle_of_the_same_head_is_kept_and_of_another_not_replaced(bundle: Bundle, run: Path):
-    assert build(request(run, bundle.path), quiet) == (bundle, False)
+    assert build(request(run, bundle.path, 0.3), quiet) == (bundle, False)
     with pytest.raises(GeoAwareError, match="the bundle there differs in weights"):
-        build(request(run / "last.safetensors", bundle.path), quiet)
+        build(request(run / "last.safetensors", bundle.path, 0.3), quiet)
 
 
 def test_a_head_belongs_to_the_weights_it_was_trained_on(make_run: MakeRun, tmp_path: Path):
@@ -179,6 +180,16 @@ def test_other_files_of_the_same_backbone_are_told_by_their_hash(make_run: MakeR
     folder = make_run(tmp_path / "run", weights={BACKBONE: other})
     named = rf"local:mine\.pth \(sha256 a{{16}}…\), not package:.*; name those: .*{BACKBONE}=FILE"
     with pytest.raises(GeoAwareError, match=named):
+        build(request(folder, tmp_path / "x"), quiet)
+
+
+def test_a_command_that_is_copied_runs_nothing_that_a_record_says(
+    make_run: MakeRun, tmp_path: Path
+):
+    folder = make_run(
+        tmp_path / "run", weights={BACKBONE: {"source": "x; rm -rf ~", "sha256": None}}
+    )
+    with pytest.raises(GeoAwareError, match=rf"--weights '{BACKBONE}=x; rm -rf ~', or train"):
         build(request(folder, tmp_path / "x"), quiet)
 
 
@@ -232,6 +243,8 @@ def test_mistakes_get_one_line(run: Path, make_run: MakeRun, tmp_path: Path):
     for arguments, status, says in (
         (("dinov2-s", *head), 2, f"{run} was trained for recipe lite, not dinov2-s"),
         (("lite", *head, "--frame", "64"), 2, "--frame and --head exclude each other"),
+        (("lite", "--keep", "0.3"), 2, "--keep is for --head"),
+        (("lite", *head, "--keep", "1"), 2, "--keep"),
         (("lite", *head, "--weights", "beasts=x"), 2, "--weights beasts=… and --head"),
         (("lite", "--head", str(tmp_path / "none")), 2, "no such file or folder"),
         (("lite", "--head", str(tmp_path)), 2, "run.json is missing"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from geoaware.runtime.cli import georun
 from geoaware.train.cli import geotrain
 
 
@@ -52,6 +54,23 @@ def test_the_images_that_training_reads_are_stored_and_kept(mugs: Path, tmp_path
 def test_one_split_without_mirror_images(mugs: Path, tmp_path: Path):
     facts = json.loads(run(mugs, tmp_path, "--split", "test", "--no-mirrored", "--json").stdout)
     assert (facts["images"], facts["made"]) == (2, 2)
+
+
+def test_the_store_shows_taps_and_can_be_cleared_of_them(mugs: Path, tmp_path: Path):
+    folder = json.loads(run(mugs, tmp_path, "--json").stdout)["folder"]
+    upkeep = partial(CliRunner().invoke, georun)
+    content = json.loads(upkeep(["store", "info", "--store", str(tmp_path), "--json"]).stdout)
+    [row] = content["bundles"]
+    assert row.pop("bytes") > 12 * 5000
+    identity = Path(folder).parent.name
+    assert row == {
+        "bundle": identity, "name": "efficientnet-lite0", "stored_as": "taps",
+        "images": 6, "mirrored": 6,
+    }  # fmt: skip
+    done = upkeep(["store", "prune", "--store", str(tmp_path), "--bundle", identity])
+    assert "12 entries" in done.stdout
+    assert "holds no features" in upkeep(["store", "info", "--store", str(tmp_path)]).stdout
+    assert json.loads(run(mugs, tmp_path, "--json").stdout)["made"] == 12
 
 
 def test_random_weights_have_a_place_of_their_own(mugs: Path, tmp_path: Path):

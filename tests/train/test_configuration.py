@@ -43,13 +43,10 @@ def test_the_presets_of_the_paper_have_its_constants():
 
 
 def test_set_changes_a_key_and_reads_yaml():
-    found = settled(
-        ("fitting.steps=7", "data.categories=[cat, dog]", "losses.window=5", "keep=0.25")
-    )
+    found = settled(("fitting.steps=7", "data.categories=[cat, dog]", "losses.window=5"))
     assert found.fitting.steps == 7
     assert found.data.categories == ("cat", "dog")
     assert found.losses.window == 5
-    assert found.keep == 0.25
 
 
 @pytest.mark.parametrize(

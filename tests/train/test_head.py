@@ -121,6 +121,15 @@ def test_other_groups_are_part_of_the_state(head: ProjectionHead):
     assert all(torch.equal(again[key], of_eight[key]) for key in again)
 
 
+@pytest.mark.parametrize("others", [4, 32])
+def test_weights_of_other_groups_are_no_weights_of_a_head(others: int):
+    state = ProjectionHead(BRANCHES, HIDDEN, OUTPUTS, groups=others).state_dict()
+    head = ProjectionHead(BRANCHES, HIDDEN, OUTPUTS, groups=8)
+    with pytest.raises(RuntimeError, match="groups"):
+        head.load_state_dict(state)
+    assert head.state_dict()["groups"] == 8
+
+
 @pytest.mark.parametrize(
     ("widths", "named"),
     [

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
@@ -15,8 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from geoaware.runtime.errors import GeoAwareError, InputError
+from geoaware.runtime.files import replacing
 from geoaware.train.journal import read_metrics
-from geoaware.train.loop import fit
+from geoaware.train.loop import accelerator, fit
 from geoaware.train.progress import Progress
 from geoaware.train.settings import Fitting
 
@@ -67,7 +69,24 @@ class Task:
         return {"drawn": step}
 
 
-def fitted(folder: Path, task: Task, resume: bool = False, **changes: Any) -> None:
+class Scaling(Accelerator):
+    """What fp16 is on a GPU, in float32 on the CPU: losses are scaled, gradients scaled back."""
+
+    mixed_precision = "fp16"
+
+    def __init__(self) -> None:
+        super().__init__(cpu=True)
+        self.native_amp = True
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16, growth_interval=7)
+
+
+def fitted(
+    folder: Path,
+    task: Task,
+    resume: bool = False,
+    devices: Accelerator | None = None,
+    **changes: Any,
+) -> None:
     folder.mkdir(exist_ok=True)
     settings = Fitting(
         **({"steps": 40, "learning_rate": 0.1, "checkpoint_every": 10, "seed": 3} | changes)
@@ -78,7 +97,7 @@ def fitted(folder: Path, task: Task, resume: bool = False, **changes: Any) -> No
             settings,
             folder,
             settings.model_dump(),
-            Accelerator(cpu=True),
+            devices or Accelerator(cpu=True),
             progress,
             validate_every=8,
             resume=resume,
@@ -110,6 +129,42 @@ def test_a_run_that_was_killed_ends_in_the_same_numbers(tmp_path: Path, schedule
     for name in ("best.safetensors", "last.safetensors"):
         one, other = (load_file(tmp_path / run / name) for run in ("whole", "cut"))
         assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_run_killed_after_any_write_ends_in_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Between the best weights, the last ones, a checkpoint's tensors and its JSON, too."""
+    monkeypatch.setattr("geoaware.train.trackers.version_of", lambda package: None)
+    short = {"steps": 16, "checkpoint_every": 4}
+    fitted(tmp_path / "whole", Task(), **short)
+    kept = {path.name for path in (tmp_path / "whole").iterdir()}
+    weights = ("best.safetensors", "last.safetensors")
+    for count in range(1, 3 * 4 + 1 + 1):  # each of 4 checkpoints is 3 files, a best is one
+        with monkeypatch.context() as cut:
+            cut.setattr("geoaware.train.checkpoint.replacing", killed_after(count))
+            with pytest.raises(KeyboardInterrupt):
+                fitted(tmp_path / f"{count}", Task(), **short)
+        fitted(tmp_path / f"{count}", Task(), resume=True, **short)
+        assert curve(tmp_path / f"{count}") == curve(tmp_path / "whole")
+        assert {path.name for path in (tmp_path / f"{count}").iterdir()} == kept
+        for name in weights:
+            one, other = (load_file(tmp_path / run / name) for run in ("whole", f"{count}"))
+            assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def killed_after(count: int) -> Callable[[Path], AbstractContextManager[IO[bytes]]]:
+    """What writes files whole, until so many are written."""
+    left = iter(range(count - 1, -1, -1))
+
+    @contextmanager
+    def writing(path: Path) -> Iterator[IO[bytes]]:
+        with replacing(path) as file:
+            yield file
+        if next(left) == 0:
+            raise KeyboardInterrupt
+
+    return writing
 
 
 def test_an_interruption_before_the_first_checkpoint_begins_anew(tmp_path: Path):
@@ -168,6 +223,33 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_batch(tmp_path: P
     assert len(curve(folder)) >= 12
 
 
+def test_the_scale_of_fp16_is_gone_on_with(tmp_path: Path):
+    whole = Scaling()
+    fitted(tmp_path / "whole", Task(), devices=whole)
+    assert whole.scaler.get_scale() > 2**16
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "cut", Task(killed_at=27), devices=Scaling())
+    resumed = Scaling()
+    fitted(tmp_path / "cut", Task(), resume=True, devices=resumed)
+    assert resumed.scaler.state_dict() == whole.scaler.state_dict()
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+
+
+def test_gradients_that_no_scale_makes_finite_stop_a_run_in_fp16(tmp_path: Path):
+    """The scaler alone would leave out every step of the run, and halve its scale to nothing."""
+    task = Task()
+    plain = task.objective.forward
+
+    def forward(batch: Points) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, terms = plain(batch)
+        return loss + (0 * task.objective.layer.weight).abs().sum().sqrt(), terms
+
+    task.objective.forward = forward
+    devices = Scaling()
+    with pytest.raises(GeoAwareError, match=r"step 18: loss or gradient is not finite"):
+        fitted(tmp_path / "run", task, devices=devices)
+
+
 def test_other_settings_are_no_reason_to_go_on(tmp_path: Path):
     fitted(tmp_path / "run", Task())
     with pytest.raises(InputError, match="other settings"):
@@ -197,3 +279,36 @@ def test_one_cycle_rises_for_its_warm_up_and_falls(tmp_path: Path):
     assert max(rates) == pytest.approx(0.1, rel=1e-2)
     assert 8 <= rates.index(max(rates)) <= 11
     assert rates[-1] < 0.001
+
+
+@pytest.mark.parametrize(
+    ("error", "where"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore"),
+            "on the GPU",
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "for PyTorch"),
+    ],
+)
+def test_memory_that_does_not_suffice_is_said(tmp_path: Path, error: RuntimeError, where: str):
+    task = Task()
+
+    def out_of_memory(*arguments: object) -> None:
+        raise error
+
+    task.objective.forward = out_of_memory
+    with pytest.raises(GeoAwareError, match=rf"no memory is left {where}.*batch\.pairs"):
+        fitted(tmp_path / "run", task)
+
+
+def test_other_errors_of_pytorch_are_not_taken_for_memory(tmp_path: Path):
+    task = Task()
+    task.objective.layer = nn.Linear(2, 1)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        fitted(tmp_path / "run", task)
+
+
+def test_a_precision_that_the_device_has_not_is_refused():
+    with pytest.raises(InputError, match="fp16 is for GPUs"):
+        accelerator(Fitting(steps=1, precision="fp16"), "cpu")

@@ -18,7 +18,7 @@ from geoaware.runtime import Frame
 from geoaware.runtime.errors import GeoAwareError
 from geoaware.runtime.recipe import Recipe
 from geoaware.runtime.store import FeatureStore, Key
-from geoaware.runtime.store_upkeep import entries
+from geoaware.runtime.store_upkeep import backbones_of_taps, entries, left_behind
 from geoaware.train.taps import TapStore
 
 LITE = recipe_files.load("lite")
@@ -104,9 +104,25 @@ def test_everything_that_changes_taps_changes_their_place(store: TapStore):
 
 def test_the_features_of_bundles_beside_them_are_left_alone(store: TapStore):
     store.save(KEY, taps(), FRAME)
-    features = FeatureStore(store.root, store.identity)
-    assert features.holds(KEY) is None
-    assert list(entries(store.root)) == []
+    assert FeatureStore(store.root, store.identity).holds(KEY) is None
+
+
+def test_the_upkeep_of_the_store_knows_taps(store: TapStore):
+    for mirrored in (False, True):
+        store.save(Key(KEY.digest, mirrored), taps(), FRAME)
+    mirror, plain = entries(store.root)
+    assert (plain.path, plain.owner, plain.kind) == (store.path(KEY), store.identity, "taps")
+    assert (plain.key, mirror.key.mirrored) == (KEY, True)
+    assert backbones_of_taps(store.root, store.identity) == "efficientnet-lite0"
+    assert plain.holds()
+    shutil.copy(plain.path, mirror.path)
+    assert not mirror.holds()
+    unfinished = [store.folder / ".geoaware-ab", plain.path.with_name(".geoaware-cd")]
+    for path in unfinished:
+        path.write_bytes(b"half")
+    assert set(left_behind(store.root)) == {*unfinished}
+    (store.folder / "taps.json").write_text("[]")
+    assert backbones_of_taps(store.root, store.identity) == ""
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "text", "header"])

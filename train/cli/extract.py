@@ -98,7 +98,7 @@ def _images(dataset: str, root: str | None, split: str | None, setting: str | No
     Raises InputError where there is no such split.
     """
     from ...runtime.cli.watch import Bars
-    from ...runtime.datasets import Pair, Problem, images, read, root_of
+    from ...runtime.datasets import DATASETS, Pair, Problem, images, read, root_of
     from ...runtime.errors import InputError
 
     folder, watch = root_of(dataset, root), Bars()
@@ -107,7 +107,8 @@ def _images(dataset: str, root: str | None, split: str | None, setting: str | No
     missing: list[InputError] = []
     for each in LEARNED_FROM if split is None else (split,):
         try:
-            listing = read(dataset, folder, each, setting)
+            with watch.stage(f"{DATASETS[dataset].title}: {each}", 1, "lists"):
+                listing = read(dataset, folder, each, setting)
         except InputError as error:
             missing.append(error)
             continue

@@ -73,7 +73,7 @@ def finetune(device: str, wandb: str | None, out: Path, resume: bool, **asked: A
     from ..finetuning.run import finetune as run
     from ..loop import accelerator
 
-    settings = settings_of(**asked)
+    settings = settings_of(device=device, **asked)
     devices = accelerator(settings.fitting, device)
     if devices.is_main_process:
         run_record.prepare(out, resume)
@@ -92,8 +92,9 @@ def settings_of(
     setting: str | None,
     sources: tuple[str, ...],
     seed: int | None,
+    device: str,
 ) -> FinetuneSettings:
-    """The settings of a file, with what the command line says otherwise.
+    """The settings of a file, with what the command line says otherwise, for a device.
 
     Raises InputError for a key that is unknown or holds what it cannot.
     """
@@ -112,7 +113,24 @@ def settings_of(
     content |= {"recipe": recipe, "data": {**(content.get("data") or {}), **data}}
     if weights:
         content["weights"] = weights
-    return configuration.settled(FinetuneSettings, content, changes, str(config or "settings"))
+    settings = configuration.settled(FinetuneSettings, content, changes, str(config or "settings"))
+    return _with_precision(settings, device)
+
+
+def _with_precision(settings: FinetuneSettings, device: str) -> FinetuneSettings:
+    """The settings with the precision that was left to the backbone and the device."""
+    import torch
+
+    from ...export import recipe_files
+    from ..finetuning.families import backbone_of, family_of
+
+    if settings.fitting.precision is not None:
+        return settings
+    family = family_of(backbone_of(recipe_files.load(settings.recipe)))
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    precision = family.gpu_precision if on_gpu else "fp32"
+    fitting = settings.fitting.model_copy(update={"precision": precision})
+    return settings.model_copy(update={"fitting": fitting})
 
 
 def _print_run(folder: Path) -> None:
@@ -133,5 +151,5 @@ def _print_run(folder: Path) -> None:
     settings = record["settings"]
     frame = f" --frame {settings['frame']}" if settings["frame"] else ""
     weights = shlex.quote(f"{part}={folder / BEST}")
-    recipe = shlex.quote(settings["recipe"])
-    print_line(f"next: geoexport build {recipe}{frame} --weights {weights}")
+    recipe, place = shlex.quote(settings["recipe"]), shlex.quote(str(folder / "bundle"))
+    print_line(f"next: geoexport build {recipe}{frame} --weights {weights} --out {place}")

@@ -76,9 +76,10 @@ def head(
     from .summary import print_run
 
     content = configuration.preset(preset) if preset else configuration.read(config)
-    if root:
-        changes = (*changes, f"data.root={root}")
     settings = configuration.settled(HeadSettings, content, changes, preset or str(config))
+    if root:  # no part of `changes`, which are YAML: a folder may be named 2024
+        data = settings.data.model_copy(update={"root": root})
+        settings = settings.model_copy(update={"data": data})
     devices = accelerator(settings.fitting, device)
     folder = out or Path("runs") / settings.name
     with devices.main_process_first():

@@ -23,5 +23,5 @@ def print_run(folder: Path) -> None:
         ("last PCK", f"{last['pck']:.1f}"),
     ]
     print_facts(str(folder), facts)
-    place = shlex.quote(str(folder))
-    print_line(f"next: geoexport build {record['recipe']['name']} --head {place}")
+    recipe, place = shlex.quote(record["settings"]["recipe"]), shlex.quote(str(folder))
+    print_line(f"next: geoexport build {recipe} --head {place}")

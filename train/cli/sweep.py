@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ class Several(click.ParamType):
         """The values of a text."""
         if isinstance(value, tuple):
             return value
-        return tuple(
-            dict.fromkeys(self._each.convert(word, param, ctx) for word in value.split(","))
-        )
+        values = dict.fromkeys(self._each.convert(word, param, ctx) for word in value.split(","))
+        if any(map(math.isnan, values)):
+            self.fail(f"{value!r}: nan is no value", param, ctx)
+        return tuple(values)
 
 
 _COUNTS = Several(click.IntRange(0))
@@ -62,8 +64,9 @@ def sweep(
 ) -> None:
     """Fine-tune with every combination of settings, and compare.
 
-    Every run gets a folder of its own below --out. The same command goes on where it was
-    interrupted; runs that are finished are kept. See `geotrain finetune`.
+    Every run gets a folder of its own below --out; one whose loss is not finite any more is
+    entered as diverged. The same command goes on where it was interrupted; runs that are finished
+    are kept. See `geotrain finetune`.
     """
     from .require import require_extra
 
@@ -74,7 +77,7 @@ def sweep(
     from ..finetuning.material import FinetuneMaterial
     from ..loop import accelerator
 
-    settings = settings_of(**asked)
+    settings = settings_of(device=device, **asked)
     material = FinetuneMaterial.of(settings, Bars())
     chosen = runs.combinations(settings, blocks, rates, temperatures)
     results = list(
@@ -100,6 +103,5 @@ def _print(folder: Path, results: list[Any], as_json: bool) -> None:
         return
     print_numbers("PCK in percent on the validation pairs", COLUMNS, [each.row for each in results])
     best = best_of(results)
-    print_line(
-        f"best: {best.run} ({best.before:.1f} -> {best.best:.1f}); see {folder / 'sweep.md'}"
-    )
+    found = f"{best.run} ({best.before:.1f} -> {best.best:.1f})" if best else "none: all diverged"
+    print_line(f"best: {found}; see {folder / 'sweep.md'}")

@@ -16,7 +16,8 @@ COLUMNS = ("blocks", "learning rate", "temperature", "before", "best", "at step"
 class Result:
     """What a run came to.
 
-    before, best: PCK in percent. step: of the best. minutes: of training and validation.
+    before, best: PCK in percent. step: of the best. Both are None where the loss was not finite any
+    more before the first validation. minutes: of training and validation.
     """
 
     run: str
@@ -24,9 +25,10 @@ class Result:
     learning_rate: float
     temperature: float
     before: float
-    best: float
-    step: int
+    best: float | None
+    step: int | None
     minutes: float
+    diverged: bool = False
 
     @property
     def row(self) -> list[str]:
@@ -36,17 +38,27 @@ class Result:
             f"{self.learning_rate:g}",
             f"{self.temperature:.3g}",
             f"{self.before:.1f}",
-            f"{self.best:.1f}",
-            f"{self.step:,}",
+            "none" if self.best is None else f"{self.best:.1f}",
+            self._when,
             f"{self.minutes:.1f}",
         ]
 
+    @property
+    def _when(self) -> str:
+        if self.step is None:
+            return "diverged"
+        return f"{self.step:,}, then diverged" if self.diverged else f"{self.step:,}"
+
 
 def result_of(folder: Path) -> Result:
-    """The result of a finished run. Raises InputError where the folder holds none."""
+    """The result of a run that ended. Raises InputError where the folder holds none.
+
+    One that ended before its last step diverged.
+    """
     record, rows = run_record.read(folder), read_metrics(folder)
-    settings = record["settings"]
-    best = max((row for row in rows if "pck" in row), key=lambda row: row["pck"])
+    settings, last = record["settings"], rows[-1] if rows else {"step": 0, "time": 0.0}
+    validations = [row for row in rows if "pck" in row]
+    best = max(validations, key=lambda row: row["pck"], default={"pck": None, "step": None})
     return Result(
         run=folder.name,
         blocks=settings["blocks"],
@@ -55,13 +67,15 @@ def result_of(folder: Path) -> Result:
         before=record["before"]["pck"],
         best=best["pck"],
         step=best["step"],
-        minutes=round(rows[-1]["time"] / 60, 2),
+        minutes=round(last["time"] / 60, 2),
+        diverged=last["step"] < settings["fitting"]["steps"],
     )
 
 
-def best_of(results: Sequence[Result]) -> Result:
-    """The one of highest PCK; of equals the first."""
-    return max(results, key=lambda result: result.best)
+def best_of(results: Sequence[Result]) -> Result | None:
+    """The one of highest PCK, of equals the first; None where none was validated."""
+    validated = [each for each in results if each.best is not None]
+    return max(validated, key=lambda each: each.best, default=None)
 
 
 def markdown(title: str, results: Sequence[Result]) -> str:
@@ -72,7 +86,7 @@ def markdown(title: str, results: Sequence[Result]) -> str:
         _line([f"**{word}**" for word in each.row] if each is best else each.row)
         for each in results
     ]
-    return "\n".join([*lines, "", f"Best: `{best.run}`.", ""])
+    return "\n".join([*lines, "", f"Best: `{best.run}`." if best else "All diverged.", ""])
 
 
 def _line(words: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ...runtime.errors import InputError
 from ...runtime.recipe import BackboneUse, Recipe
@@ -14,13 +15,19 @@ class Family:
 
     blocks: how many of the last ones are unfrozen.
     temperature: that cosine similarities are divided by; the study multiplies by its inverse.
+    gpu_precision: what a GPU computes in where that is safe.
     """
 
     blocks: int
     temperature: float
+    gpu_precision: Literal["fp32", "fp16"] = "fp32"
 
 
-FAMILIES = {"dinov2": Family(2, 1 / 10), "dinov3": Family(3, 1 / 15), "sam": Family(4, 1 / 15)}
+FAMILIES = {
+    "dinov2": Family(2, 1 / 10),
+    "dinov3": Family(3, 1 / 15),
+    "sam": Family(4, 1 / 15, gpu_precision="fp16"),
+}
 
 
 def backbone_of(recipe: Recipe) -> BackboneUse:

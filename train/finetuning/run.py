@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from torch import Tensor
 
+from ...export.graphs import WholeRecipe
 from ...export.modules import reference_graphs
 from ...export.parts import resolve_all
 from ...export.state_dict import read_state
 from ...export.weights import Weights
 from ...runtime.datasets import Pair
+from ...runtime.errors import InputError
 from .. import run_record, sampling
 from ..loop import fit
 from ..progress import Progress
@@ -45,15 +48,17 @@ def finetune(
 
     before: the validation of the weights as they were, where it is known. Returns it.
 
-    Raises InputError for settings that fit neither the backbone nor the data, GeoAwareError where
-    the run fails.
+    Raises InputError for settings that fit neither the backbone nor the data, and to go on with
+    another run than the one in the folder, GeoAwareError where the run fails.
     """
     settings = material.settled(settings)
     part = backbone_of(material.recipe).name
     weights = resolve_all(material.recipe, settings.weights)
     task = _task(settings, material, weights[part], devices)
     if resume and (folder / run_record.NAME).exists():
-        before = run_record.read(folder)["before"]
+        record = run_record.read(folder)
+        _check_same(folder, record, settings, weights[part])
+        before = record["before"]
     with Progress(f"finetune {part}", settings.fitting.steps) as progress:
         if devices.is_main_process:
             before = before or task.validate()
@@ -74,15 +79,51 @@ def finetune(
     return before or {}
 
 
-def _task(
-    settings: FinetuneSettings, material: FinetuneMaterial, weights: Weights, devices: Accelerator
-) -> FinetuneTask:
+def check_blocks(runs: Sequence[FinetuneSettings], material: FinetuneMaterial) -> None:
+    """Raise InputError where a run is told to unfreeze other blocks than its backbone has."""
+    counts = {settings.blocks: settings for settings in runs}
+    for count in {min(counts), max(counts)}:
+        part = backbone_of(material.recipe).name
+        _unfrozen(
+            counts[count], material, resolve_all(material.recipe, counts[count].weights)[part]
+        )
+
+
+def _check_same(
+    folder: Path, record: Mapping[str, Any], settings: FinetuneSettings, weights: Weights
+) -> None:
+    if record.get("kind") != "finetune":
+        raise InputError(f"{folder}: holds no run of geotrain finetune; name another --out")
+    if record["settings"] != settings.model_dump(mode="json"):
+        raise InputError(
+            f"{folder}: holds a run with other settings; give the same ones, or another --out"
+        )
+    [was] = record["weights"].values()
+    if was["sha256"] != weights.sha256:
+        raise InputError(
+            f"{folder}: its run began from other weights ({was['source']}) than "
+            f"{weights.source} holds now; name those, or another --out"
+        )
+
+
+def _unfrozen(
+    settings: FinetuneSettings, material: FinetuneMaterial, weights: Weights
+) -> tuple[WholeRecipe, Mapping[str, Tensor] | None]:
+    """The recipe's network, of whose backbone some blocks learn, and its checkpoint."""
     recipe = material.recipe
     source = None if weights.seed is not None else read_state(weights.files["model"])
     [graph] = reference_graphs(recipe, {backbone_of(recipe).name: weights})
     [taps] = graph.module.backbones
     unfreeze(taps.backbone, settings.blocks, source)
-    objective = FinetuneObjective(graph.module, settings.temperature).to(devices.device)
+    return graph.module, source
+
+
+def _task(
+    settings: FinetuneSettings, material: FinetuneMaterial, weights: Weights, devices: Accelerator
+) -> FinetuneTask:
+    recipe = material.recipe
+    network, source = _unfrozen(settings, material, weights)
+    objective = FinetuneObjective(network, settings.temperature).to(devices.device)
     validator = Validator(
         settings.data.dataset, material.pairs.val, recipe.matching, settings.validation
     )

@@ -22,6 +22,11 @@ class FinetuneFitting(Fitting):
     schedule: Literal["one-cycle", "cosine", "constant"] = Field(
         "constant", description="how the learning rate changes"
     )
+    precision: Literal["fp32", "bf16", "fp16"] | None = Field(
+        None,
+        description="what is computed in where that is safe, fp16 on GPUs only; "
+        "else fp16 for SAM on a GPU, fp32 otherwise",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
+from ...runtime.errors import GeoAwareError, InputError
 from ...runtime.files import replacing
 from .. import run_record
 from ..checkpoint import write_json
 from .comparison import Result, best_of, markdown, result_of
 from .material import FinetuneMaterial
-from .run import Scores, finetune
+from .run import Scores, check_blocks, finetune
 from .settings import FinetuneSettings
 
 
@@ -53,31 +54,44 @@ def sweep(
 ) -> Iterator[Result]:
     """Run after run, yield what it came to; finished ones are kept, interrupted ones gone on with.
 
-    After every run `sweep.json` and `sweep.md` compare those that are done. devices: those of one
-    run. Raises what `finetune` raises.
+    A run whose loss is not finite any more has ended, too. After every run `sweep.json` and
+    `sweep.md` compare those that are done. devices: those of one run.
+
+    Raises what `finetune` raises; before the first run where a number of blocks does not fit.
     """
     before: Scores | None = None
     results: list[Result] = []
-    for settings in runs:
-        settled = material.settled(settings)
+    chosen = [material.settled(settings) for settings in runs]
+    check_blocks(chosen, material)
+    for settled in chosen:
         place, own = folder / _name(settled), devices()
         resume = (place / run_record.NAME).exists()
         if own.is_main_process:
             run_record.prepare(place, resume)
-        before = finetune(
-            settled,
-            material,
-            place,
-            own,
-            resume=resume,
-            wandb=wandb,
-            command=command,
-            before=before,
-        )
+        try:
+            before = finetune(
+                settled,
+                material,
+                place,
+                own,
+                resume=resume,
+                wandb=wandb,
+                command=command,
+                before=before,
+            )
+        except GeoAwareError as error:
+            if isinstance(error, InputError) or not _diverged(place, own):
+                raise
+            before = run_record.read(place)["before"]
         if own.is_main_process:
             results.append(result_of(place))
             _write(folder, material, settled, results)
             yield results[-1]
+
+
+def _diverged(folder: Path, devices: Accelerator) -> bool:
+    """Whether a run ended for its loss; of several processes the others wait for it in vain."""
+    return devices.num_processes == 1 and (folder / "not_finite.json").exists()
 
 
 def _write(
@@ -87,12 +101,13 @@ def _write(
     title = (
         f"{material.recipe.name} on {settings.data.dataset}: PCK@{validation.alpha:g} in percent"
     )
+    best = best_of(results)
     content = {
         "recipe": material.recipe.name,
         "dataset": settings.data.dataset,
         "alpha": validation.alpha,
         "runs": [asdict(each) for each in results],
-        "best": best_of(results).run,
+        "best": best and best.run,
     }
     write_json(folder / "sweep.json", content)
     with replacing(folder / "sweep.md") as file:

@@ -115,7 +115,7 @@ def test_where_none_of_ones_own_images_is_in_order_it_fails(tmp_path: Path):
     result = run("folder", "--root", test_folder.dataset(tmp_path, *images))
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no pair of Own dataset can be used: " in result.stderr
-    assert "photographs/0.png: has no visible keypoint (and 1 more)" in result.stderr
+    assert "has no visible keypoint; a pair needs 3 in common (and 1 more)" in result.stderr
 
 
 def test_an_archive_is_unpacked_and_read(archive: Path, tmp_path: Path):

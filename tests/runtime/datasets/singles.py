@@ -24,6 +24,7 @@ def keypoints(visible: Sequence[int]) -> list[list[int]]:
 
 def write(root: Path, content: dict[str, Any], images: Sequence[str]) -> Path:
     """A dataset's folder with a description and images. Returns the folder."""
+    root.mkdir(exist_ok=True)
     (root / "keypoints.json").write_text(json.dumps(content))
     for name in images:
         path = root / name

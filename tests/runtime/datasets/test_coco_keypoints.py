@@ -10,6 +10,7 @@ import pytest
 
 from geoaware.runtime.datasets import read
 from geoaware.runtime.datasets.coco_keypoints import left_and_right
+from geoaware.runtime.datasets.keypoints import partner_rows
 from geoaware.runtime.errors import GeoAwareError, InputError
 
 from .singles import HEIGHT, WIDTH, keypoints, point, write
@@ -91,11 +92,35 @@ def test_another_size_and_a_point_outside_are_problems(tmp_path: Path):
     [
         (["nose"], ()),
         (["left_eye", "nose", "right_eye"], ((0, 2),)),
-        (["Right Ear", "Left Ear", "left_paw"], ((1, 0),)),
+        (["Right Ear", "Left Ear"], ((1, 0),)),
+        (["left_ear", "right_ear", "left_paw", "right_hoof"], ((0, 1), (2, -1), (3, -1))),
+        (["bright_spot", "left_paw"], ()),
     ],
 )
 def test_names_say_what_changes_places(names: list[str], pairs: tuple[tuple[int, int], ...]):
     assert left_and_right(names) == pairs
+
+
+def test_one_side_without_the_other_becomes_nobody_in_a_mirror():
+    pairs = left_and_right(["left_ear", "right_ear", "left_paw", "tail"])
+    assert partner_rows(pairs, (0, 1, 2, 3)).tolist() == [1, 0, -1, 3]
+
+
+def test_a_name_of_two_keypoints_is_told(tmp_path: Path):
+    content = description(annotated(1), annotated(2))
+    content["categories"][0]["keypoints"] = ["nose", "left_eye", "Left_Eye", "tail"]
+    with pytest.raises(GeoAwareError, match="2 keypoints of fox have the name 'left_eye'"):
+        read("coco", dataset(tmp_path, content), "train")
+
+
+def test_a_category_whose_images_show_too_little_is_told(tmp_path: Path):
+    bare = annotated(4) | {"category_id": 8, "keypoints": []}
+    content = description(*(annotated(n, (2, 2, 0, 0)) for n in (1, 2, 3)), bare)
+    root = dataset(tmp_path, content)
+    for split in ("train", "val"):
+        [problem] = read("coco", root, split).problems  # none of stone, which has no keypoints
+        assert problem.where == "category fox"
+        assert problem.what == "no image has 3 visible keypoints"
 
 
 def test_without_left_and_right_nobody_knows_what_changes_places(tmp_path: Path):

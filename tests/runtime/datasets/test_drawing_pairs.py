@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geoaware.runtime.datasets import Listing
+from geoaware.runtime.datasets import Listing, drawing_pairs
 from geoaware.runtime.datasets.drawing_pairs import PAIRS_PER_IMAGE, Single, draw
 from geoaware.runtime.datasets.inspector import Inspector
 
@@ -136,6 +136,17 @@ def test_the_draw_is_the_same_in_any_order_and_on_every_machine(picture: Path):
     # worked out apart, in whole numbers of Python
     sources = Counter(pair.name[:9] for pair in listing.pairs)
     assert (sources["cat/ca000"], sources["cat/ca001"]) == (54, 52)
+
+
+def test_the_draw_is_the_same_however_many_are_looked_at_at_once(
+    picture: Path, monkeypatch: pytest.MonkeyPatch
+):
+    images = many(picture, 60, split="train") + many(picture, 60, category="dog", split="train")
+    for setting in ("within", "across"):
+        whole = [pair.name for pair in drawn(images, setting=setting).pairs]
+        with monkeypatch.context() as patch:
+            patch.setattr(drawing_pairs, "AT_ONCE", 700)
+            assert [pair.name for pair in drawn(images, setting=setting).pairs] == whole
 
 
 def test_across_takes_two_categories_of_the_same_keypoints(picture: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,15 @@ WRONG = {
     "unknown category": ({"category": "cup"}, "its category 'cup' is none of mug"),
     "nothing visible": ({"keypoints": {"handle": [1, 2, 0]}}, "has no visible keypoint"),
     "no keypoints": ({"keypoints": {}}, "has no visible keypoint"),
+    "too few": ({"keypoints": {"handle": [1, 2], "foot": [3, 4]}},
+                "has 2 visible keypoints; a pair needs 3 in common"),
     "visibility": ({"keypoints": {"handle": [1, 2, 3]}}, "keypoints.handle: must be x, y and"),
     "one number": ({"keypoints": {"handle": [1]}}, "keypoints.handle: must be x, y and, where"),
     "words": ({"keypoints": {"handle": ["1", "2"]}}, "keypoints.handle.0: Input should be a valid"),
     "no number": ({"keypoints": {"handle": [float("nan"), 1]}}, "should be a finite number"),
     "elsewhere": ({"file": "../1.png"}, "is not the path of an image in the dataset's folder"),
     "absolute": ({"file": "/etc/passwd"}, "is not the path of an image in the dataset's folder"),
+    "two lines": ({"file": "1\n.png"}, "is not the path of an image in the dataset's folder"),
     "half a box": ({"box": [1, 2, 3]}, "box.3: Field required"),
     "empty box": ({"box": [9, 9, 9, 12]}, "the box (9.0, 9.0, 9.0, 12.0) of 1.png is empty"),
     "no such split": ({"split": "tests"}, "split: Input should be 'train', 'val' or 'test'"),
@@ -111,6 +115,7 @@ WRONG = {
     "outside": ({"keypoints": image(1)["keypoints"] | {"foot": [10, 50]}},
                 "keypoint (10, 50) lies outside 1.png, 64 x 48 pixels"),
     "listed twice": ({"file": "photographs/2.png"}, "photographs/2.png: is listed more than once"),
+    "written otherwise": ({"file": "./photographs//2.png"}, "photographs/2.png: is listed more"),
 }  # fmt: skip
 
 
@@ -157,6 +162,25 @@ def test_a_category_with_one_image_is_a_problem(tmp_path: Path):
     assert listing.pairs == ()
 
 
+def test_too_few_images_to_validate_are_a_problem(tmp_path: Path):
+    listing = read("folder", dataset(tmp_path, *map(image, range(7))), "val")
+    [problem] = listing.problems
+    assert problem.where == "category mug"
+    assert problem.what == "7 images are too few: a quarter validates, and a pair needs two"
+
+
+def test_a_single_category_has_nothing_across(tmp_path: Path):
+    root = dataset(tmp_path, *map(image, range(3)))
+    with pytest.raises(InputError, match="no two categories of the split train have the same keyp"):
+        read("folder", root, "train", "across")
+
+
+def test_a_mark_of_the_byte_order_as_windows_writes_is_no_damage(tmp_path: Path):
+    path = dataset(tmp_path, image(1), image(2)) / "keypoints.json"
+    path.write_bytes(BOM_UTF8 + path.read_bytes())
+    assert len(read("folder", tmp_path, "train").pairs) == 2
+
+
 def test_where_no_image_is_in_order_all_problems_are_told(tmp_path: Path):
     listing = read(
         "folder", dataset(tmp_path, *(image(n, category="cup") for n in range(2))), "val"
@@ -165,7 +189,7 @@ def test_where_no_image_is_in_order_all_problems_are_told(tmp_path: Path):
 
 
 CATEGORIES = {
-    "no keypoints": ({"keypoints": []}, "categories.mug.keypoints: List should have at least 1"),
+    "no keypoints": ({"keypoints": []}, "categories.mug.keypoints: List should have at least 3"),
     "one twice": ({"keypoints": [*NAMES, "foot"]}, "keypoints has 'foot' more than once"),
     "unknown": ({"left_right": [["rim_left", "lid"]]}, "left_right has 'lid', which is none of"),
     "half": ({"left_right": [["rim_left"]]}, "left_right.0: List should have at least 2"),

@@ -17,6 +17,7 @@ from geoaware.export.state_dict import read_state
 from geoaware.runtime.errors import GeoAwareError
 from geoaware.train.checkpoint import write_tensors
 from geoaware.train.cli import geotrain
+from geoaware.train.cli.finetune import settings_of
 from geoaware.train.finetuning.task import FinetuneTask
 from geoaware.train.journal import read_metrics
 
@@ -195,7 +196,86 @@ def test_a_sweep_does_not_go_on_with_other_settings(place: Path):
     assert "other settings" in done.stderr
 
 
-@pytest.mark.parametrize("values", ["1,x", "-1", ""])
-def test_a_grid_of_other_things_than_numbers_is_refused(place: Path, values: str):
-    done = called(place, "sweep", f"--blocks={values}", "--out", str(place / "sweep"), status=2)
+@pytest.mark.parametrize("grid", ["--blocks=1,x", "--blocks=-1", "--blocks=", "--temperature=nan"])
+def test_a_grid_of_other_things_than_numbers_is_refused(place: Path, grid: str):
+    done = called(place, "sweep", grid, "--out", str(place / "sweep"), status=2)
     assert "geotrain: error:" in done.stderr
+
+
+def test_a_sweep_with_too_many_blocks_is_refused_before_its_first_run(place: Path):
+    done = called(place, "sweep", "--blocks", "1,4", "--out", str(place / "sweep"), status=2)
+    assert "blocks: 4 is more than the 3 there are to the tap" in done.stderr
+    assert not (place / "sweep").exists()
+
+
+def test_a_sweep_goes_on_after_a_run_that_diverged(place: Path):
+    options = ["--temperature", "1e-40,0.1", "--blocks", "1", "--out", str(place / "sweep")]
+    for _ in range(2):
+        done = called(place, "sweep", *options)
+        content = json.loads((place / "sweep" / "sweep.json").read_text("utf-8"))
+        diverged, other = content["runs"]
+        assert (diverged["best"], diverged["step"], diverged["diverged"]) == (None, None, True)
+        assert other["best"] is not None
+        assert not other["diverged"]
+        assert content["best"] == other["run"]
+        assert "diverged" in done.stdout
+    done = called(place, "sweep", *options[2:], "--temperature", "1e-40")
+    assert "best: none: all diverged" in done.stdout
+    assert "All diverged." in (place / "sweep" / "sweep.md").read_text("utf-8")
+
+
+@pytest.fixture
+def cut(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that ended before its first checkpoint."""
+
+    def fails(*_: object) -> None:
+        raise GeoAwareError("the power is out")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FinetuneTask, "batch", fails)
+        finetuned(place, "cut", status=1)
+    assert (place / "cut" / "run.json").exists()
+    assert not (place / "cut" / "state.json").exists()
+    return place / "cut"
+
+
+def test_a_run_without_a_checkpoint_is_begun_again(cut: Path):
+    finetuned(cut.parent, "cut", "--resume")
+    assert len(losses(cut)) == CHANGES["fitting.steps"]
+
+
+def test_a_run_without_a_checkpoint_is_not_gone_on_with_otherwise(cut: Path):
+    done = finetuned(cut.parent, "cut", "--resume", status=2, fitting__learning_rate=0.5)
+    assert "holds a run with other settings" in done.stderr
+
+
+def test_a_run_is_not_gone_on_with_from_other_weights(cut: Path):
+    state = {key: value + 1 for key, value in published(FAMILIES["dinov2"]).items()}
+    write_tensors(cut.parent / "tiny.safetensors", state)
+    done = finetuned(cut.parent, "cut", "--resume", status=2)
+    assert "its run began from other weights (local:tiny.safetensors)" in done.stderr
+
+
+def test_a_run_of_a_head_is_not_gone_on_with(cut: Path):
+    (cut / "run.json").write_text('{"schema_version": 1, "kind": "head"}', "utf-8")
+    done = finetuned(cut.parent, "cut", "--resume", status=2)
+    assert "holds no run of geotrain finetune" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("recipe", "device", "precision"),
+    [
+        ("sam-b", "auto", "fp16"),
+        ("sam-b", "cpu", "fp32"),
+        ("dinov2-b", "cuda", "fp32"),
+        ("dinov3-b", "cuda", "fp32"),
+    ],
+)
+def test_sam_learns_in_mixed_precision_on_a_gpu(
+    recipe: str, device: str, precision: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    asked = {"config": None, "root": None, "setting": None, "sources": (), "seed": None}
+    for changes, expected in (((), precision), (("fitting.precision=bf16",), "bf16")):
+        found = settings_of(recipe, "folder", changes=changes, device=device, **asked)
+        assert found.fitting.precision == expected
