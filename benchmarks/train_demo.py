@@ -1,8 +1,8 @@
 """From photographs to a better `lite`: extract, train, build, evaluate, with every command timed.
 
-Trains the head of the preset animalpose-lite on AnimalPose photographs, builds it into two bundles, of
-which one keeps a share of the similarity of `lite`, and compares them with `lite` on SPair-71k-mini and on
-PF-Willow, which had no part in any choice.
+Trains the head of the preset animalpose-lite on AnimalPose photographs, builds it into two bundles,
+of which one keeps a share of the similarity of `lite`, and compares them with `lite` on
+SPair-71k-mini and on PF-Willow, which had no part in any choice.
 Writes results/train_demo.json.
 
     GEOAWARE_DATA=DIR python -m benchmarks.train_demo

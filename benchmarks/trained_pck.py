@@ -61,10 +61,14 @@ def shares(measured: MeasuredSet, outcomes: Sequence[Outcome]) -> Shares:
 
 
 def summary(measured: MeasuredSet, values: NDArray[np.float64]) -> dict[str, Any]:
-    """Mean of pairs' shares, or of differences of them, and its 95 % bootstrap interval, by alpha."""
+    """Mean of pairs' shares, or of differences of them, with its 95 % interval, by alpha."""
     low, high = interval(bootstrap_means(values))
     numbers = zip(PROTOCOLS[measured.protocol].alphas, values.mean(axis=0), low, high, strict=True)
     return {
-        key(alpha): {name: round(float(x), 2) for name, x in zip(("mean", "low", "high"), rest)}
-        for alpha, *rest in numbers
+        key(alpha): {
+            "mean": round(float(mean), 2),
+            "low": round(float(least), 2),
+            "high": round(float(most), 2),
+        }
+        for alpha, mean, least, most in numbers
     }
