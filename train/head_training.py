@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from ..export import recipe_files
 from ..export.graphs import Fusion
 from ..export.state_dict import read_state
 from ..runtime.datasets import Pair
@@ -28,11 +27,11 @@ from .memory import memory_errors
 from .mirroring import ViewPair, variants
 from .objective import HeadObjective
 from .progress import Progress
+from .recipes import headless, recipe_of
 from .settings import HeadSettings
 from .validation import Validator
 
 STEPS_KEPT = 4  # a step's pairs are asked for when it is read, trained on and counted
-
 
 Facts = dict[str, Any]
 
@@ -82,14 +81,15 @@ def train_head(
     fitting = settings.fitting.lasting(len(material.train) // settings.batch.pairs)
     settings = settings.model_copy(update={"fitting": fitting})
     task = _task(settings, recipe, material, taps, devices)
-    if devices.is_main_process:
-        facts = _facts(settings, task, taps, material)
-        if resume:
-            _check_same(folder, facts)
-        run_record.write(folder, {**facts, "command": command})
     with Progress(f"head {settings.name}", fitting.steps) as progress:
-        if devices.is_main_process and not resume:
-            _tell_zero_shot(task, progress)
+        if devices.is_main_process:
+            facts = _facts(settings, task, taps, material)
+            if resume:
+                _check_same(folder, facts)
+            else:
+                before = _zero_shot(task)
+                progress.note(f"without a head: PCK {before['pck']:.1f}")
+                run_record.write(folder, {**facts, "before": before, "command": command})
         fit(
             task,
             fitting,
@@ -101,25 +101,6 @@ def train_head(
             resume=resume,
             wandb=wandb,
         )
-
-
-def recipe_of(settings: HeadSettings) -> Recipe:
-    """The recipe of the settings with its new head."""
-    content = headless(settings).model_dump() | {"head": settings.name, "normalise": "none"}
-    if settings.matching:
-        content["matching"] = settings.matching.model_dump()
-    return Recipe.model_validate(content)
-
-
-def headless(settings: HeadSettings) -> Recipe:
-    """The recipe of the settings without a head; what a head took as it was is normalised."""
-    recipe = recipe_files.load(settings.recipe)
-    if settings.frame:
-        recipe = recipe_files.at_side(recipe, settings.frame)
-    content = recipe.model_dump() | {"head": None, "keep": 0.0}
-    if recipe.normalise == "none":
-        content["normalise"] = "backbone"
-    return Recipe.model_validate(content)
 
 
 def _usable(settings: HeadSettings, material: Material) -> Material:
@@ -210,12 +191,11 @@ def _expanded(pair: Pair, settings: HeadSettings, material: Material) -> list[Vi
     return variants(pair, material.partners(pair), settings.mirroring)
 
 
-def _tell_zero_shot(task: HeadTask, progress: Progress) -> None:
-    """What the recipe finds without a head, on the same pairs."""
+def _zero_shot(task: HeadTask) -> dict[str, float]:
+    """What the recipe finds without a head, on the pairs to validate on."""
     fusion = Fusion(headless(task.settings))
     with torch.inference_mode():
-        found = task.validator.score(lambda path: described(fusion, task.taps, path))
-    progress.note("without a head: " + ", ".join(f"{k} {v:.1f}" for k, v in found.items()))
+        return task.validator.score(lambda path: described(fusion, task.taps, path))
 
 
 def _facts(

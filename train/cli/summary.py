@@ -19,6 +19,7 @@ def print_run(folder: Path) -> None:
         ("steps", f"{last['step']:,}"),
         ("minutes", f"{rows[-1]['time'] / 60:.1f}"),
         ("pairs", f"{record['data']['train_pairs']:,} to learn from"),
+        ("PCK without a head", f"{record['before']['pck']:.1f}"),
         ("best PCK", f"{best['pck']:.1f} at step {best['step']:,}"),
         ("last PCK", f"{last['pck']:.1f}"),
     ]
