@@ -190,7 +190,7 @@ def _trained(figures: dict[str, Any], alpha: str) -> str:
 def ablation_table() -> str:
     """What each part of the training is worth."""
     rows = _results("train_ablations")["rows"]
-    sets = [name for name in rows["the preset"] if isinstance(rows["the preset"][name], dict)]
+    sets = [name for name in rows["the base"] if isinstance(rows["the base"][name], dict)]
     lines = [f"| PCK@0.10 | {' | '.join(sets)} |", "|---" * (len(sets) + 1) + "|"]
     for row, found in rows.items():
         cells = (f"{found[name]['mean']:.1f}" for name in sets)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..runtime.errors import GeoAwareError, InputError, first_problem
 from ..runtime.manifest import LOCAL, Sha256
@@ -44,6 +44,13 @@ class RunRecord(BaseModel):
         if self.recipe.head != self.name:
             raise ValueError(f"the recipe's head is {self.recipe.head}, not {self.name}")
         return self
+
+
+class _FinetuneRecord(BaseModel):
+    """What tells a run of geotrain finetune, and its backbone."""
+
+    kind: Literal["finetune"]
+    weights: Mapping[str, TrainedOn] = Field(min_length=1)
 
 
 @dataclass(frozen=True)
@@ -129,9 +136,22 @@ def _record(path: Path) -> RunRecord:
     except OSError as error:
         raise GeoAwareError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
+        if backbone := _fine_tuned(path):
+            weights = shlex.quote(f"{backbone}={path.with_name(BEST)}")
+            raise InputError(
+                f"{path.parent}: a run of geotrain finetune; build with --weights {weights}"
+            ) from None
         raise GeoAwareError(
             f"{path}: no run of geotrain head that this version can use ({first_problem(error)})"
         ) from None
+
+
+def _fine_tuned(path: Path) -> str | None:
+    """The backbone whose weights a run of geotrain finetune began from; None for other runs."""
+    try:
+        return next(iter(_FinetuneRecord.model_validate_json(path.read_bytes()).weights))
+    except ValidationError:
+        return None
 
 
 def _seen(recipe: Recipe) -> list[BackboneUse]:

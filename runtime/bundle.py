@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,6 +19,8 @@ from .manifest import LOCAL, MANIFEST, RANDOM, EngineKind, EngineRecord, File, M
 from .recipe import NAME_PATTERN
 
 DEFAULT = "lite"
+
+NAMES_TOLD = 5  # of the bundles at hand, where one asked for is not there
 
 # The first ONNX opset whose attention is one operator, which not every TensorRT takes in fp32.
 FUSED_ATTENTION_OPSET = 23
@@ -171,7 +174,7 @@ def find(name: str | os.PathLike[str] | None = None) -> Path:
         for root in (home(), _SHIPPED, Path()):
             if (root / name / MANIFEST).is_file():
                 return root / name
-        raise InputError(f"bundle {name!r} is not built; build it: {build_command(name)}")
+        raise InputError(_not_built(name))
     folder = Path(name).expanduser()
     try:
         if (folder / MANIFEST).is_file():
@@ -183,14 +186,34 @@ def find(name: str | os.PathLike[str] | None = None) -> Path:
 
 def build_command(name: str) -> str:
     """The command that builds the bundle of this name, such as `lite-384px-fp16`."""
-    match = re.fullmatch(r"(.+?)(?:-(\d+)px)?(?:-(fp16|int8))?(-random)?", name)
-    assert match, name
-    recipe, side, precision, random = match.groups()
+    recipe, side, precision, random = _named(name)
     return (
         f"geoexport build {recipe}"
         + (f" --frame {side}" if side else "")
         + (f" --precision {precision}" if precision else "")
         + (" --random-weights 0" if random else "")
+    )
+
+
+def _named(name: str) -> tuple[str, ...]:
+    """The recipe, frame side, precision and `-random` in a bundle's name; "" for what is not."""
+    match = re.fullmatch(r"(.+?)(?:-(\d+)px)?(?:-(fp16|int8))?(-random)?", name)
+    assert match, name
+    return match.groups(default="")
+
+
+def _not_built(name: str) -> str:
+    """What to say where there is no bundle of this name: how to build it, and the nearest names."""
+    recipe, _, precision, _ = _named(name)
+    command = build_command(name)
+    if recipe.startswith(f"{DEFAULT}-"):  # no recipe is called so: it is the default with a head
+        command = build_command("-".join(filter(None, (DEFAULT, precision)))) + " --head RUN"
+    known = {path.name for path in installed()}
+    nearest = sorted(known, key=lambda each: (-SequenceMatcher(None, name, each).ratio(), each))
+    more = ", …" if nearest[NAMES_TOLD:] else ""
+    return (
+        f"bundle {name!r} is not built; build it: {command} (geoexport list names the recipes); "
+        f"at hand: {', '.join(nearest[:NAMES_TOLD])}{more}"
     )
 
 

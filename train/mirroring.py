@@ -122,7 +122,9 @@ def variants(pair: Pair, partners: NDArray[np.intp] | None, weights: Mirroring) 
 def _refuse_mirrored(pair: Pair, weights: Mirroring) -> None:
     asked = [name for name in ("source", "both", "own") if getattr(weights, name) > 0]
     if asked:
+        flags = " ".join(f"--set mirroring.{name}=0" for name in asked)
         raise InputError(
-            f"{pair.name}: nothing tells which keypoints of {pair.category} change places in a "
-            f"mirror; set {' and '.join(f'mirroring.{name}' for name in asked)} to 0"
+            f"category {pair.category}: nothing tells which of its keypoints change places in a "
+            "mirror (in a dataset of one's own, left_right does); to train without mirrored "
+            f"images: {flags}"
         )

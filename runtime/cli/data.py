@@ -55,7 +55,7 @@ def prepare(
         raise click.UsageError("--sha256 must be 64 hexadecimal digits")
     from ..datasets import root_of
     from ..datasets.place import destination
-    from ..datasets.prepare import check, fetch, install, problems_of
+    from ..datasets.prepare import check, check_usable, fetch, install, problems_of
 
     folder = destination(name, root) if archive or url else root_of(name, root)
     if archive:
@@ -66,7 +66,10 @@ def prepare(
     if as_json:
         click.echo(json.dumps(_as_json(name, folder, found)))
     else:
-        _print(name, folder, found)
+        _print_problems(found)
+    check_usable(name, folder, found)
+    if not as_json:
+        _print_table(name, folder, found)
     if strict and problems_of(found):
         raise SystemExit(1)
 
@@ -109,16 +112,28 @@ def _as_json(name: str, folder: Path, found: list[Checked]) -> dict[str, Any]:
     }
 
 
-def _print(name: str, folder: Path, found: list[Checked]) -> None:
-    """A table on stdout, and the problems on stderr, one a line."""
+def _print_problems(found: list[Checked]) -> None:
+    """Every problem on stderr, one a line, and what else keeps from training."""
+    from ..datasets.prepare import not_validated, problems_of
+
+    for problem in problems_of(found):
+        click.echo(" ".join(f"{problem.where}: {problem.what}".split()), err=True)
+    if settings := not_validated(found):
+        of = f" ({', '.join(settings)})" if any(settings) else ""
+        click.echo(f"the split val has no pairs{of}; training needs some", err=True)
+
+
+def _print_table(name: str, folder: Path, found: list[Checked]) -> None:
     from ..datasets import DATASETS
     from ..datasets.prepare import problems_of
     from .console import print_rows
 
-    for problem in problems_of(found):
-        click.echo(" ".join(f"{problem.where}: {problem.what}".split()), err=True)
+    title = f"{DATASETS[name].title} in {folder}"
+    if count := len(problems_of(found)):
+        of_all = f"{count:,} problem{'s' * (count > 1)}"
+        title += f": {of_all}, counted in every list that has one"
     print_rows(
-        f"{DATASETS[name].title} in {folder}",
+        title,
         ("split", "setting", "pairs", "images", "problems"),
         [(each.split, each.setting, *_numbers(each)) for each in found],
     )

@@ -39,7 +39,7 @@ class Reader(Protocol):
 class Spec:
     """A dataset's name, where it is looked for, and what can be asked of it.
 
-    folders: names it goes by under `$GEOAWARE_DATA`.
+    folders: names it goes by under `$GEOAWARE_DATA`, where it has others than this one.
     splits: by setting, a variant of its pair lists, the usual one first; where there is one only,
         its name is empty.
     protocol: the protocol its results are most often given in.
@@ -101,7 +101,7 @@ DATASETS = {
         has_boxes=True, keypoint_tables=False, evaluated="val",
     ),
     "folder": Spec(
-        "Own dataset", "folder", ("folder",), {"within": _ALL, "across": _ALL}, "keypoint-box",
+        "Own dataset", "folder", (), {"within": _ALL, "across": _ALL}, "keypoint-box",
         has_boxes=None, keypoint_tables=False, evaluated="val",
     ),
 }  # fmt: skip
@@ -118,18 +118,11 @@ def root_of(name: str, root: str | None) -> Path:
             raise InputError(f"{root}: no such folder; {_how_to_get(name)}")
         return Path(root)
     data = os.environ.get("GEOAWARE_DATA")
-    if not data:
-        raise InputError(
-            f"{spec.title}: give its folder with --root, or set GEOAWARE_DATA to the folder "
-            f"that holds {spec.folders[0]}; {_how_to_get(name)}"
-        )
-    for folder in (*spec.folders, name):
-        if (found := Path(data) / folder).is_dir():
-            return found
-    raise InputError(
-        f"{Path(data) / spec.folders[0]}: no such folder; give another with --root, "
-        f"or get it: {_how_to_get(name)}"
-    )
+    if data:
+        for folder in (*spec.folders, name):
+            if (found := Path(data) / folder).is_dir():
+                return found
+    raise InputError(_nowhere(name, data))
 
 
 def read(name: str, root: Path, split: str, setting: str | None = None) -> Listing:
@@ -163,9 +156,21 @@ def _from_tables(name: str, listing: Listing) -> dict[str, MirrorPairs]:
     return {category: pairs for category, pairs in found if pairs is not None}
 
 
+def _nowhere(name: str, data: str | None) -> str:
+    spec = DATASETS[name]
+    asked = f"{spec.title}: give its folder with --root"
+    if not spec.folders:
+        return f"{asked}; {_module(name).SOURCE}"
+    if not data:
+        holder = f"or set GEOAWARE_DATA to the folder that holds {spec.folders[0]}"
+        return f"{asked}, {holder}; {_how_to_get(name)}"
+    missing = Path(data) / spec.folders[0]
+    return f"{missing}: no such folder; give another with --root; {_how_to_get(name)}"
+
+
 def _how_to_get(name: str) -> str:
     module = _module(name)
-    return f"{module.LAYOUT} Get it: {module.SOURCE}"
+    return f"{module.LAYOUT} {module.SOURCE}"
 
 
 def _module(name: str) -> Reader:

@@ -26,7 +26,7 @@ from .inspector import Inspector, check_unpacked, read_json
 from .pair import Box, Listing
 
 LAYOUT = "Animal-Pose is a folder with keypoints.json and images/*."
-SOURCE = "https://sites.google.com/view/animal-pose/"
+SOURCE = "Get it: https://sites.google.com/view/animal-pose/"
 
 KEYPOINTS = [
     "left_eye", "right_eye", "nose", "left_ear", "right_ear",

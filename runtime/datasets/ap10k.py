@@ -12,7 +12,7 @@ from .inspector import Inspector
 from .pair import AnnotatedImage, Listing, Pairing
 
 LAYOUT = "AP-10K is a folder with annotations/ap10k-{train,val,test}-split1.json and data/*.jpg."
-SOURCE = "https://github.com/AlexTheBad/AP-10K"
+SOURCE = "Get it: https://github.com/AlexTheBad/AP-10K"
 
 COLUMNS = ("source", "target", "category")
 
@@ -53,11 +53,11 @@ def annotation_files(root: Path) -> list[Path]:
     if not missing:
         return official
     if len(missing) < len(official):
-        raise InputError(f"{missing[0]}: no such file; {LAYOUT} Get it: {SOURCE}")
+        raise InputError(f"{missing[0]}: no such file; {LAYOUT} {SOURCE}")
     for folder in (root / "annotations", root):
         if files := sorted(folder.glob("[!.]*.json")):
             return files
-    raise InputError(f"{root}: holds no annotations; {LAYOUT} Get it: {SOURCE}")
+    raise InputError(f"{root}: holds no annotations; {LAYOUT} {SOURCE}")
 
 
 def _rows(path: Path, root: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:

@@ -18,7 +18,7 @@ from .inspector import Inspector, check_inside, check_unpacked, read_json
 from .pair import Box, Listing, MirrorPairs
 
 LAYOUT = "COCO keypoints are a folder with keypoints.json, in the COCO format, and images/*."
-SOURCE = "https://cocodataset.org/#format-data, which most annotation tools can export"
+SOURCE = "Get it: https://cocodataset.org/#format-data, which most annotation tools can export"
 
 ImageFile = Annotated[str, AfterValidator(check_inside)]
 
@@ -201,5 +201,5 @@ def _check_object(
     kind = kinds[found.category_id]
     if len(found.points) not in (0, len(kind.keypoints)):
         raise GeoAwareError(
-            f"{where} has {len(found.points)} keypoints; {kind.name} has {len(kind.keypoints)}"
+            f"{where}: has {len(found.points)} keypoints; {kind.name} has {len(kind.keypoints)}"
         )

@@ -24,6 +24,7 @@ SEED = 0
 FEWEST_KEYPOINTS = 3  # visible in both images of a pair
 PAIRS_PER_IMAGE = 50
 VAL_IMAGES = 20  # of a category
+VAL_SHARE = 4  # one in so many at most, and a pair needs two
 AT_ONCE = 1 << 22  # pairs looked at: those of 25,000 images would take gigabytes together
 
 
@@ -76,6 +77,7 @@ def draw(
     setting: str,
     inspector: Inspector,
     mirror_pairs: Mapping[str, MirrorPairs],
+    remedy: str = "",
 ) -> Listing:
     """The pairs of a split: of two images of one category (`within`) or of two (`across`).
 
@@ -90,13 +92,14 @@ def draw(
         setting: one of `SETTINGS`.
         inspector: what the images are held against their files with.
         mirror_pairs: by category, where they are known.
+        remedy: what else helps a category with too few images to validate on some.
 
     Raises InputError where no two categories can be paired across.
     """
     groups = {
         category: chosen
         for category, group in sorted(_by_category(images).items())
-        if (chosen := _chosen(category, group, split, inspector))
+        if (chosen := _chosen(category, group, split, inspector, remedy))
     }
     checked = {each.name: _checked(each, inspector) for group in groups.values() for each in group}
     lots = list((_within if setting == "within" else _across)(groups, mirror_pairs))
@@ -123,7 +126,7 @@ def _by_category(images: Iterable[Single]) -> dict[str, list[Single]]:
 
 
 def _chosen(
-    category: str, images: Sequence[Single], split: str, inspector: Inspector
+    category: str, images: Sequence[Single], split: str, inspector: Inspector, remedy: str
 ) -> list[Single]:
     """A category's images of a split, those left out that can be in no pair."""
     usable = [each for each in images if each.visible.sum() >= FEWEST_KEYPOINTS]
@@ -132,8 +135,8 @@ def _chosen(
     if not usable and images[0].keypoints:
         inspector.problem(where, f"no image has {FEWEST_KEYPOINTS} visible keypoints")
     elif usable and not chosen and not any(each.split for each in usable):
-        few = f"{len(usable)} images are too few: a quarter validates, and a pair needs two"
-        inspector.problem(where, few)
+        few = f"{len(usable)} images are too few: {2 * VAL_SHARE} are needed"
+        inspector.problem(where, f"{few}, {remedy}" if remedy else few)
     return chosen
 
 
@@ -144,7 +147,7 @@ def _of_split(images: Sequence[Single], split: str) -> list[Single]:
     one, which makes no pair. A hash of their names draws them: ids may tell of where images are
     from, and those that train and those that validate should be of the same kind.
     """
-    most = min(VAL_IMAGES, len(images) // 4)
+    most = min(VAL_IMAGES, len(images) // VAL_SHARE)
     drawn = sorted(images, key=_chance)[: most if most > 1 else 0]
     validating = {each.name for each in drawn}
     return [

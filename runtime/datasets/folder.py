@@ -19,7 +19,8 @@
     }
 
 `left_right` names the keypoints that become each other when an image is mirrored; it is `[]` where
-none do, and left out where that is not known, which rules out training on mirrored images.
+none do, and left out where that is not known, which rules out training on mirrored images:
+`geotrain head` refuses until they are left out.
 `file` is a path inside the folder; an image shows one object and is listed once. Coordinates are
 pixels of the image as it is shown, its EXIF orientation applied, from its upper left corner. A
 keypoint may have a visibility as third number: 0 is not visible, 1 and 2 are. Keypoints that are
@@ -45,8 +46,8 @@ from .drawing_pairs import FEWEST_KEYPOINTS, Single, draw
 from .inspector import Inspector, check_inside, check_unpacked, read_json
 from .pair import Box, Listing, MirrorPairs
 
-LAYOUT = "A dataset of one's own is a folder with keypoints.json and the images that it names."
-SOURCE = "write keypoints.json in the format that the documentation describes"
+LAYOUT = "A dataset of one's own is a folder with keypoints.json and the images that it names;"
+SOURCE = "its format: docs/evaluation.md"
 
 
 def _with_visibility(numbers: list[float]) -> list[float]:
@@ -125,7 +126,7 @@ def read(root: Path, split: str, setting: str) -> Listing:
         for name, each in found.categories.items()
         if each.mirror_pairs is not None
     }
-    return draw(singles, split, setting, inspector, mirror_pairs)
+    return draw(singles, split, setting, inspector, mirror_pairs, 'or give every image a "split"')
 
 
 def _singles(path: Path, found: _File, inspector: Inspector) -> list[Single]:

@@ -35,7 +35,7 @@ def check_unpacked(paths: Iterable[Path], layout: str, source: str) -> None:
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
             what = "no such file or folder" if missing else error.strerror
-            raise InputError(f"{path}: {what}; {layout} Get it: {source}") from None
+            raise InputError(f"{path}: {what}; {layout} {source}") from None
 
 
 def read_list(path: Path) -> str:

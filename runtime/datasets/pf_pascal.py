@@ -22,7 +22,7 @@ LAYOUT = (
     "{train,val,test}_pairs_pf_pascal.csv."
 )
 SOURCE = (
-    "https://www.di.ens.fr/willow/research/proposalflow/dataset/PF-dataset-PASCAL.zip and "
+    "Get it: https://www.di.ens.fr/willow/research/proposalflow/dataset/PF-dataset-PASCAL.zip and "
     "https://www.di.ens.fr/willow/research/cnngeometric/other_resources/test_pairs_pf_pascal.csv"
 )
 
@@ -78,7 +78,7 @@ def _list(root: Path, split: str) -> Path:
     for path in (root / _FOLDER / name, root / name):
         if path.is_file():
             return path
-    raise InputError(f"{root / _FOLDER / name}: no such file; {LAYOUT} Get it: {SOURCE}")
+    raise InputError(f"{root / _FOLDER / name}: no such file; {LAYOUT} {SOURCE}")
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -90,7 +90,7 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
         raise GeoAwareError(f"{path}: is damaged: {error}; get it again") from None
     found = numbered[1:] if numbered and _is_header(numbered[0][1]) else numbered
     if not found:
-        raise InputError(f"{path}: lists no pair; {LAYOUT} Get it: {SOURCE}")
+        raise InputError(f"{path}: lists no pair; {LAYOUT} {SOURCE}")
     return found
 
 

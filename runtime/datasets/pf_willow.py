@@ -12,7 +12,7 @@ from .inspector import Inspector, check_scipy, check_unpacked
 from .pair import AnnotatedImage, Listing, Pair
 
 LAYOUT = "PF-Willow is a folder with PF-dataset/<subset>/*.png and a .mat beside each."
-SOURCE = "https://www.di.ens.fr/willow/research/proposalflow/dataset/PF-dataset.zip"
+SOURCE = "Get it: https://www.di.ens.fr/willow/research/proposalflow/dataset/PF-dataset.zip"
 
 KEYPOINTS = 10
 
@@ -27,7 +27,7 @@ def read(root: Path, split: str, setting: str) -> Listing:
     check_scipy("PF-Willow")
     names = _names(folder)
     if not names:
-        raise InputError(f"{folder}: holds no image; {LAYOUT} Get it: {SOURCE}")
+        raise InputError(f"{folder}: holds no image; {LAYOUT} {SOURCE}")
     inspector = Inspector()
     for subset, group in groupby(names, key=lambda name: name.parent):
         images = {name.name: _image(inspector, name) for name in group}

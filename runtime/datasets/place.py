@@ -69,7 +69,7 @@ def _default(name: str) -> Path:
         data = os.environ.get("GEOAWARE_DATA")
         if not data:
             raise
-        return Path(data) / DATASETS[name].folders[0]
+        return Path(data) / (*DATASETS[name].folders, name)[0]
 
 
 def _locked(path: Path) -> IO[bytes]:

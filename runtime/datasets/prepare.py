@@ -79,7 +79,7 @@ def install(archive: Path, root: Path, sha256: str | None, progress: Progress) -
 def check(name: str, root: Path, progress: Progress) -> list[Checked]:
     """Read every split of a dataset in every setting; of AP-10K, build the lists of pairs first.
 
-    Raises GeoAwareError where no pair of the dataset can be used, whatever the reason.
+    Raises GeoAwareError where the lists of pairs cannot be built.
     """
     if name == "ap10k":
         _build_lists(root, progress)
@@ -89,14 +89,33 @@ def check(name: str, root: Path, progress: Progress) -> list[Checked]:
         for number, (split, setting) in enumerate(asked):
             advance(number, len(asked))
             found.append(_checked(name, root, split, setting))
-    if not any(each.pairs for each in found):
-        raise GeoAwareError(_why_none(name, root, found))
     return found
+
+
+def check_usable(name: str, root: Path, found: list[Checked]) -> None:
+    """Raise GeoAwareError where no pair of the dataset can be used, whatever the reason."""
+    if any(each.pairs for each in found):
+        return
+    start = f"{root}: no pair of {DATASETS[name].title} can be used"
+    if problems := problems_of(found):
+        raise GeoAwareError(f"{start}: {len(problems)} problem{'s' * (len(problems) > 1)}")
+    absent = next((each.absent for each in found if each.absent), "its lists are empty")
+    raise GeoAwareError(f"{start}: {absent}")
 
 
 def problems_of(found: list[Checked]) -> tuple[Problem, ...]:
     """The problems of all splits, each once."""
     return tuple(dict.fromkeys(problem for each in found for problem in each.problems))
+
+
+def not_validated(found: list[Checked]) -> list[str]:
+    """The settings that have pairs to learn from and none to validate on."""
+    pairs = {(each.split, each.setting): each.pairs for each in found}
+    return [
+        setting
+        for (split, setting), count in pairs.items()
+        if split == "train" and count and not pairs.get(("val", setting))
+    ]
 
 
 def _inspected(file: Path, sha256: str | None, progress: Progress) -> Plan:
@@ -128,16 +147,7 @@ def _checked(name: str, root: Path, split: str, setting: str) -> Checked:
     except InputError as error:
         return Checked(split, setting, absent=str(error))
     except GeoAwareError as error:
-        where = f"{split} {setting}".strip()
-        return Checked(split, setting, problems=(Problem(where, str(error)),))
+        where, _, what = str(error).partition(": ")  # of all lists that need a file, one problem
+        return Checked(split, setting, problems=(Problem(where, what),))
     count = len(images(listing.pairs))
     return Checked(split, setting, len(listing.pairs), count, listing.skipped, listing.problems)
-
-
-def _why_none(name: str, root: Path, found: list[Checked]) -> str:
-    start = f"{root}: no pair of {DATASETS[name].title} can be used"
-    if problems := problems_of(found):
-        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
-        return f"{start}: {problems[0].where}: {problems[0].what}{more}"
-    absent = next((each.absent for each in found if each.absent), "its lists are empty")
-    return f"{start}: {absent}"

@@ -24,7 +24,7 @@ LAYOUT = (
     "SPair-71k is a folder with Layout/{large,small}/{trn,val,test}.txt, "
     "PairAnnotation/{trn,val,test}, ImageAnnotation/<category> and JPEGImages/<category>."
 )
-SOURCE = "https://cvlab.postech.ac.kr/research/SPair-71k/"
+SOURCE = "Get it: https://cvlab.postech.ac.kr/research/SPair-71k/"
 
 _SPLITS = {"train": "trn", "val": "val", "test": "test"}
 _LINE = re.compile(r"\d{6}-(\w+)-(\w+):(\w+)")
@@ -107,7 +107,7 @@ def read(root: Path, split: str, setting: str) -> Listing:
     check_unpacked((listed, pairs, root / "ImageAnnotation", root / "JPEGImages"), LAYOUT, SOURCE)
     lines = [line.strip() for line in read_list(listed).split("\n")]
     if not any(lines):
-        raise InputError(f"{listed}: lists no pair; {LAYOUT} Get it: {SOURCE}")
+        raise InputError(f"{listed}: lists no pair; {LAYOUT} {SOURCE}")
     reader = _Reader(root, pairs)
     for number, line in enumerate(lines, start=1):
         if line:

@@ -208,9 +208,11 @@ def test_a_recipe_that_has_changed_since_is_refused(run: Path, tiny: Recipe):
 
 UNUSABLE = {
     "of the future": ({"schema_version": 2}, "run.json: no run of geotrain head .*schema_version"),
-    "of fine-tuning": ({"kind": "finetune"}, "no run of geotrain head .*kind: Input should be"),
+    "of fine-tuning": ({"kind": "finetune", "weights": {"vit": {"source": "x", "sha256": None}}},
+                       "run: a run of geotrain finetune; build with --weights vit=.*run/best"),
+    "of another kind": ({"kind": "tail"}, "no run of geotrain head .*kind: Input should be"),
     "of another head": ({"name": "others"}, "the recipe's head is beasts, not others"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("changes", "message"), UNUSABLE.values(), ids=UNUSABLE.keys())

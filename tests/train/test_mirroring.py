@@ -200,7 +200,11 @@ def test_who_does_not_know_left_from_right_does_not_mirror():
     unknown = pair(image([[10, 5]]), image([[12, 6]]))
     [plain] = variants(unknown, None, Mirroring(source=0, both=0, own=0))
     assert plain.name == "a-b"
-    with pytest.raises(InputError, match=r"a-b: .* cat .* set mirroring\.both and mirroring\.own"):
+    with pytest.raises(InputError, match=r"^category cat: .* left_right") as caught:
+        variants(unknown, None, Mirroring())
+    flags = "--set mirroring.source=0 --set mirroring.both=0 --set mirroring.own=0"
+    assert str(caught.value).endswith(f"images: {flags}")
+    with pytest.raises(InputError, match=r": --set mirroring\.both=0 --set mirroring\.own=0$"):
         variants(unknown, None, Mirroring(source=0))
 
 

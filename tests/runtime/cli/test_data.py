@@ -108,14 +108,30 @@ def test_ones_own_images_and_what_is_wrong_with_them(tmp_path: Path):
         ["test", "within", "absent", "", ""],
     ]  # fmt: skip
     assert result.stderr.endswith("photographs/9.png: its category 'cup' is none of mug\n")
+    assert ": 1 problem, counted in every list" in " ".join(result.stdout.split())
 
 
 def test_where_none_of_ones_own_images_is_in_order_it_fails(tmp_path: Path):
     images = [test_folder.image(n, keypoints={}) for n in range(2)]
     result = run("folder", "--root", test_folder.dataset(tmp_path, *images))
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "no pair of Own dataset can be used: " in result.stderr
-    assert "has no visible keypoint; a pair needs 3 in common (and 1 more)" in result.stderr
+    *problems, error = result.stderr.splitlines()
+    told = "has no visible keypoint; a pair needs 3 in common"
+    assert problems == [
+        f"{tmp_path / 'keypoints.json'}, image {n + 1}: photographs/{n}.png: {told}"
+        for n in range(2)
+    ]
+    assert error.endswith(f"{tmp_path}: no pair of Own dataset can be used: 2 problems")
+    as_json = run("folder", "--root", tmp_path, "--json")
+    assert (as_json.exit_code, as_json.stderr.splitlines()) == (1, [error])
+    assert len(json.loads(as_json.stdout)["problems"]) == 2
+
+
+def test_images_that_all_train_do_not_suffice_for_training(tmp_path: Path):
+    images = [test_folder.image(n, split="train") for n in range(3)]
+    result = run("folder", "--root", test_folder.dataset(tmp_path, *images), "--strict")
+    assert result.exit_code == 0
+    assert result.stderr == "the split val has no pairs (within); training needs some\n"
 
 
 def test_an_archive_is_unpacked_and_read(archive: Path, tmp_path: Path):
@@ -140,6 +156,7 @@ CASES = {
     "no dataset": ([], 2, "Missing argument"),
     "no folder": (["spair", "--root", "{tmp}/none"], 2, "none: no such folder; SPair-71k is a fo"),
     "empty folder": (["spair", "--root", "{tmp}"], 1, "no pair of SPair-71k can be used"),
+    "no folder of one's own": (["folder"], 2, "Own dataset: give its folder with --root; its"),
     "no folder known": (["spair"], 2, "give its folder with --root, or set GEOAWARE_DATA"),
     "no archive": (["spair", "--root", "{tmp}/x", "--archive", "{tmp}/none"], 2, "no such file"),
     "archive into a file": (["spair", "--root", "{tmp}/a.zip", "--archive", "{tmp}/a.zip"], 2,

@@ -391,3 +391,11 @@ def test_a_dataset_that_is_not_there_is_told_how_to_get(tmp_path: Path, monkeypa
     assert "http" in done.stderr
     monkeypatch.delenv("GEOAWARE_DATA")
     assert "--root, or set GEOAWARE_DATA" in run("eval", "pf-willow").stderr
+
+
+def test_a_folder_of_ones_own_is_nowhere_to_get(tmp_path: Path, monkeypatch):
+    says = "error: Own dataset: give its folder with --root; its format: docs/evaluation.md\n"
+    monkeypatch.setenv("GEOAWARE_DATA", str(tmp_path))
+    assert run("eval", "folder").stderr.endswith(says)
+    monkeypatch.delenv("GEOAWARE_DATA")
+    assert run("eval", "folder").stderr.endswith(says)

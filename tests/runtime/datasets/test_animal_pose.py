@@ -156,7 +156,7 @@ BROKEN = {
     "half a keypoint": (["annotations", 0, "keypoints", 3], [1, 2], "keypoints.3: List should"),
     "words": (["annotations", 0, "bbox", 0], "5", "annotations.0.bbox.0: Input should be a valid"),
     "19 keypoints": (["annotations", 0, "keypoints"], keypoints(ALL)[:19],
-                     "image 1 has 19 keypoints; cat has 20"),
+                     "image 1: has 19 keypoints; cat has 20"),
     "no such category": (["annotations", 0, "category_id"], 9, "image 1: there is no category 9"),
     "no such image": (["annotations", 0, "image_id"], 9, "image 9: that image is not listed"),
     "one name twice": (["images", "2"], "0001.jpg", "2 images have the name '0001.jpg'"),

@@ -166,7 +166,9 @@ def test_too_few_images_to_validate_are_a_problem(tmp_path: Path):
     listing = read("folder", dataset(tmp_path, *map(image, range(7))), "val")
     [problem] = listing.problems
     assert problem.where == "category mug"
-    assert problem.what == "7 images are too few: a quarter validates, and a pair needs two"
+    assert problem.what == '7 images are too few: 8 are needed, or give every image a "split"'
+    told = [image(n, split="val" if n < 2 else "train") for n in range(7)]
+    assert read("folder", dataset(tmp_path, *told), "val").problems == ()
 
 
 def test_a_single_category_has_nothing_across(tmp_path: Path):
@@ -211,5 +213,7 @@ def test_a_category_that_is_wrong_stops(tmp_path: Path, changes: dict[str, Any],
 
 
 def test_an_empty_folder_says_what_belongs_there(tmp_path: Path):
-    with pytest.raises(InputError, match="no such file or folder; A dataset of one's own is a fol"):
+    with pytest.raises(
+        InputError, match="no such file or folder; A dataset of one's own .*; its format: docs/ev"
+    ):
         read("folder", tmp_path, "train")

@@ -14,9 +14,17 @@ import pytest
 from geoaware.runtime.datasets import place, read
 from geoaware.runtime.datasets.download import ATTEMPTS
 from geoaware.runtime.datasets.place import Advance, alone, destination
-from geoaware.runtime.datasets.prepare import check, fetch, install, problems_of
+from geoaware.runtime.datasets.prepare import (
+    check,
+    check_usable,
+    fetch,
+    install,
+    not_validated,
+    problems_of,
+)
 from geoaware.runtime.errors import GeoAwareError, InputError
 
+from . import test_folder
 from .http_server import Server, refuses, sends
 from .test_ap10k import annotated, few
 from .test_unpack import FILES, UNPACKED, content, packed
@@ -262,25 +270,47 @@ def test_a_split_that_cannot_be_read_is_a_problem(data: Path, tmp_path: Path):
     found = {(each.split, each.setting): each for each in check("spair", root, silent)}
     assert found["test", "large"].pairs == 100
     [problem] = found["val", "large"].problems
-    assert problem.where == "val large"
-    assert problem.what.startswith(str(root / "Layout/large/val.txt"))
+    assert problem.where == str(root / "Layout/large/val.txt")
+    assert problem.what == "is damaged, no text; get it again"
+
+
+def test_a_file_that_all_lists_need_is_one_problem(tmp_path: Path):
+    (tmp_path / "keypoints.json").write_text("{")
+    found = check("folder", tmp_path, silent)
+    assert len([each for each in found if each.problems]) == 6
+    [problem] = problems_of(found)
+    assert problem.where == str(tmp_path / "keypoints.json")
+    with pytest.raises(GeoAwareError, match="no pair of Own dataset can be used: 1 problem$"):
+        check_usable("folder", tmp_path, found)
+
+
+@pytest.mark.parametrize(
+    ("splits", "settings"),
+    [(["train"] * 2, ["within"]), (["test"] * 2, []), (["train", "val"] * 2, [])],
+)
+def test_pairs_to_learn_from_without_any_to_validate_on_are_told(
+    splits: list[str], settings: list[str], tmp_path: Path
+):
+    images = (test_folder.image(n, split=split) for n, split in enumerate(splits))
+    found = check("folder", test_folder.dataset(tmp_path, *images), silent)
+    assert not_validated(found) == settings
 
 
 def test_a_dataset_of_which_nothing_can_be_used_is_an_error(tmp_path: Path):
     with pytest.raises(GeoAwareError, match="holds no annotations; AP-10K is a folder with"):
         check("ap10k", tmp_path, silent)
+    nothing = check("spair", tmp_path, silent)
     with pytest.raises(GeoAwareError, match="no pair of SPair-71k can be used: .*no such file"):
-        check("spair", tmp_path, silent)
+        check_usable("spair", tmp_path, nothing)
     few(tmp_path, annotated(1, "cat"), annotated(2, "cat"))
     for number in (1, 2):
         (tmp_path / f"000{number}.jpg").unlink()
+    found = check("ap10k", tmp_path, silent)
     with pytest.raises(GeoAwareError) as caught:
-        check("ap10k", tmp_path, silent)
-    assert str(caught.value) == (
-        f"{tmp_path}: no pair of AP-10K can be used: {tmp_path / '0001.jpg'}: no such image "
-        "(and 1 more)"
-    )
+        check_usable("ap10k", tmp_path, found)
+    assert str(caught.value) == f"{tmp_path}: no pair of AP-10K can be used: 2 problems"
     assert type(caught.value) is GeoAwareError
     (tmp_path / "few.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    empty = check("ap10k", tmp_path, silent)
     with pytest.raises(GeoAwareError, match="can be used: its lists are empty"):
-        check("ap10k", tmp_path, silent)
+        check_usable("ap10k", tmp_path, empty)
