@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,14 +50,14 @@ def settled(
     """The settings in `content` with changes such as `fitting.steps=200`, checked.
 
     Values are read as YAML: `[cat, dog]` is a list, `null` nothing. Raises InputError naming the
-    key that is unknown or holds what it cannot.
+    key that is unknown or holds what it cannot, and the change it comes from.
     """
     for change in changes:
         _set(content, change)
     try:
-        return schema.model_validate(content)
+        return schema.model_validate(_with_sections(schema, content))
     except ValidationError as error:
-        raise InputError(f"{where}: {first_problem(error)}") from None
+        raise InputError(_problem(schema, error, changes, where)) from None
 
 
 def keys(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
@@ -69,6 +70,51 @@ def keys(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, 
         else:
             default = "" if field.is_required() else _written(field.default)
             yield key, default, field.description or ""
+
+
+def _with_sections(schema: type[BaseModel], content: dict[str, Any]) -> dict[str, Any]:
+    """The content with the sections it lacks and must have, empty: what lacks in them is named."""
+    needed: dict[str, Any] = {
+        name: {}
+        for name, field in schema.model_fields.items()
+        if field.is_required()
+        and isinstance(field.annotation, type)
+        and issubclass(field.annotation, BaseModel)
+    }
+    return needed | content
+
+
+def _problem(
+    schema: type[BaseModel], error: ValidationError, changes: Sequence[str], where: str
+) -> str:
+    """The first thing a schema objects to, with the changes that it may come from."""
+    problem = error.errors()[0]
+    key = ".".join(map(str, problem["loc"]))
+    own = [change for change in changes if _within(key, change.partition("=")[0])]
+    inside = [change for change in changes if _within(change.partition("=")[0], key)]
+    if own:
+        where = f"--set {own[-1]}"
+    elif inside:
+        where += " with --set " + " --set ".join(inside)
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: {_no_such(schema, key, named=bool(own))}"
+    if problem["type"] == "missing":
+        return f"{where}: {key} is missing; see geotrain presets --keys"
+    said = first_problem(error)
+    exact = own and own[-1].startswith(f"{key}=")
+    return f"{where}: {said.removeprefix(f'{key}: ') if exact else said}"
+
+
+def _no_such(schema: type[BaseModel], key: str, named: bool) -> str:
+    """What to say of an unknown key. named: whether it is read right before."""
+    near = get_close_matches(key, [each for each, _, _ in keys(schema)], 1)
+    said = "no such key" if named else f"{key}: no such key"
+    return f"{said}{f' (nearest: {near[0]})' if near else ''}; see geotrain presets --keys"
+
+
+def _within(key: str, section: str) -> bool:
+    """Whether a dotted key is a section's, or its own name."""
+    return f"{key}.".startswith(f"{section}.")
 
 
 def _set(content: dict[str, Any], change: str) -> None:

@@ -85,7 +85,7 @@ def train_head(
         if devices.is_main_process:
             facts = _facts(settings, task, taps, material)
             if resume:
-                _check_same(folder, facts)
+                _check_same(folder, run_record.read(folder), facts)
             else:
                 before = _zero_shot(task)
                 progress.note(f"without a head: PCK {before['pck']:.1f}")
@@ -116,7 +116,7 @@ def _check(settings: HeadSettings, recipe: Recipe, material: Material) -> None:
     _draw(settings, material)
     _validator(settings, recipe, material)
     if settings.start:
-        _other_head(settings.start)
+        _check_widths(_other_head(settings.start), settings)
 
 
 def _mirrors(settings: HeadSettings) -> bool:
@@ -157,10 +157,24 @@ def _begin_from(head: ProjectionHead, source: str) -> None:
         raise InputError(
             f"start: {source}: is a head of {other.branches} channels, not {head.branches}"
         )
-    try:
-        head.load_state_dict(other.state_dict())
-    except RuntimeError as error:
-        raise InputError(f"start: {source}: {' '.join(str(error).split())}") from None
+    head.load_state_dict(other.state_dict())
+
+
+def _check_widths(other: ProjectionHead, settings: HeadSettings) -> None:
+    """Raise InputError naming the widths of a head to begin from that are not the new one's."""
+    last = other.bottleneck_layers[0][0].conv3
+    widths = {
+        "hidden": last.in_channels,
+        "outputs": last.out_channels,
+        "groups": last.norm.num_groups,
+    }
+    differing = [
+        f"head.{name} is {width}, not {getattr(settings.head, name)}"
+        for name, width in widths.items()
+        if width != getattr(settings.head, name)
+    ]
+    if differing:
+        raise InputError(f"start: {settings.start}: of that head {', '.join(differing)}")
 
 
 def _other_head(source: str) -> ProjectionHead:
@@ -219,13 +233,9 @@ def _facts(
     }
 
 
-def _check_same(folder: Path, facts: Facts) -> None:
+def _check_same(folder: Path, record: Mapping[str, Any], facts: Facts) -> None:
     """Raise InputError where the folder holds another run than the one these are the facts of."""
-    record = run_record.read(folder)
     if record.get("kind") != facts["kind"]:
         raise InputError(f"{folder}: holds no run of geotrain head; name another --out")
     for name in ("settings", "recipe", "weights", "data"):
-        if record.get(name) != facts[name]:
-            raise InputError(
-                f"{folder}: holds a run with other {name}; give the same, or another --out"
-            )
+        run_record.check_same(folder, name, record.get(name), facts[name])

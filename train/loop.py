@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from ..runtime.errors import GeoAwareError, InputError, first_line
-from . import checkpoint
+from . import checkpoint, run_record
 from .checkpoint import Best, Checkpoint, write_json, write_tensors
 from .journal import Journal
 from .memory import memory_errors
@@ -32,6 +32,10 @@ LOWEST_RATE = 1e-6  # where the cosine schedule ends
 PATIENCE = timedelta(days=1)
 
 _PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+class DivergedError(GeoAwareError):
+    """A loss, a gradient or what was learnt is not finite any more."""
 
 
 class Batch(Protocol):
@@ -107,8 +111,8 @@ def fit(
     `resume` a run goes on from its checkpoint, to the numbers it would have had uninterrupted.
 
     Raises InputError for a checkpoint that cannot be gone on with, GeoAwareError where memory is
-    short or a loss is not finite; then `not_finite.json` and `.safetensors` hold the batch that
-    caused it, of several processes `not_finite-<rank>.safetensors` each one's share.
+    short, DivergedError where a loss is not finite; then `not_finite.json` and `.safetensors` hold
+    the batch that caused it, of several processes `not_finite-<rank>.safetensors` each its share.
     """
     optimiser = AdamW(
         [each for each in task.objective.parameters() if each.requires_grad],
@@ -124,7 +128,10 @@ def fit(
         if devices.is_main_process:
             journal = Journal(folder, wandb=wandb, resume_at=done if resume else None)
             ending.enter_context(closing(journal))
-            keeper = _Keeper(task, folder, journal, progress, best)
+            keeper = _Keeper(task, folder, journal, progress, done, best)
+            if resume:
+                progress.note(_resumed(done, fitting.steps))
+            ending.enter_context(keeper.telling_of_interruptions())
         for step, batch in _batches(task, done, fitting.steps, devices):
             objective.train()
             torch.manual_seed(_seed(fitting.seed, step, devices.process_index))
@@ -148,7 +155,7 @@ def fit(
             if keeper:
                 keeper.write(number, {name: value.item() for name, value in values.items()}, rate)
                 if last or number % validate_every == 0:
-                    keeper.validate(number)
+                    _validate(keeper, task, step, folder, batch, devices)
                 if last or number % fitting.checkpoint_every == 0:
                     keeper.save(number, optimiser, devices, settings)
             devices.wait_for_everyone()
@@ -158,18 +165,39 @@ class _Keeper:
     """What one process does for all: it writes down, validates and saves."""
 
     def __init__(
-        self, task: Task, folder: Path, journal: Journal, progress: Progress, best: Best | None
+        self,
+        task: Task,
+        folder: Path,
+        journal: Journal,
+        progress: Progress,
+        done: int,
+        best: Best | None,
     ) -> None:
         self._task, self._folder = task, folder
         self._journal, self._progress = journal, progress
+        self._done = self._saved = done
         self._best = best
         if best:
             progress.validated(best.step, {"pck": best.pck})
+
+    @contextmanager
+    def telling_of_interruptions(self) -> Iterator[None]:
+        """Say how far the run came where it is interrupted in here, and where it would go on."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            place = f"step {self._saved:,}" if self._saved else "its beginning"
+            self._progress.note(
+                f"interrupted after step {self._done:,}; --resume (of a sweep: the same command) "
+                f"goes on from the last checkpoint, {place}"
+            )
+            raise
 
     def write(self, number: int, values: Mapping[str, float], rate: float) -> None:
         pairs = self._task.pairs(number - 1)
         self._progress.advance(number, loss=values["loss"], pairs=pairs)
         self._journal.write(number, learning_rate=rate, **values)
+        self._done = number
 
     def validate(self, number: int) -> None:
         self._task.objective.eval()
@@ -198,6 +226,7 @@ class _Keeper:
             settings=settings,
         )
         checkpoint.write(self._folder, state)
+        self._saved = number
 
 
 def _batches(task: Task, first: int, end: int, devices: Accelerator) -> Iterator[tuple[int, Batch]]:
@@ -238,10 +267,7 @@ def _begin(
     state = checkpoint.read(folder) if resume else None
     if state is None:
         return 0, None
-    if state.settings != settings:
-        raise InputError(
-            f"{folder}: holds a run with other settings; give the same ones, or another --out"
-        )
+    run_record.check_same(folder, "settings", state.settings, settings)
     task.objective.load_state_dict(state.module)
     optimiser.load_state_dict(dict(state.optimiser))
     schedule.load_state_dict({"last_epoch": state.step, "_step_count": state.step + 1})
@@ -258,6 +284,27 @@ def _check_all_begin_there(done: int, folder: Path, devices: Accelerator) -> Non
         raise InputError(f"{folder}: not all processes find the checkpoint; share the folder")
 
 
+def _resumed(done: int, steps: int) -> str:
+    if not done:
+        return "no checkpoint yet: beginning anew"
+    if done == steps:
+        return f"finished already: all {steps:,} steps are done"
+    return f"going on from step {done:,}"
+
+
+def _validate(
+    keeper: _Keeper, task: Task, step: int, folder: Path, batch: Batch, devices: Accelerator
+) -> None:
+    """Validate; where that fails for what the step made of the weights, stop as for its loss."""
+    try:
+        keeper.validate(step + 1)
+    except GeoAwareError:
+        with torch.inference_mode(), devices.autocast():
+            loss, _ = task.objective(batch)
+        _check(loss, task, step, folder, batch, devices)
+        raise
+
+
 def _check(
     value: Tensor, task: Task, step: int, folder: Path, batch: Batch, devices: Accelerator
 ) -> None:
@@ -268,7 +315,7 @@ def _check(
     rank = f"-{devices.process_index}" if devices.num_processes > 1 else ""
     tensors = folder / f"not_finite{rank}.safetensors"
     write_tensors(tensors, batch.tensors())
-    raise GeoAwareError(
+    raise DivergedError(
         f"step {step + 1}: loss or gradient is not finite; {folder / 'not_finite.json'} and "
         f"{tensors.name} hold its batch; a lower fitting.learning_rate may help"
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..runtime.errors import GeoAwareError, InputError
 from ..runtime.files import check_writable, replacing
+from . import run_record
 from .journal import read_metrics
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ FORMATS = ("png", "svg", "pdf")
 COLUMNS = 3  # of the small plots
 SMOOTHED = 50  # the bold curve is a mean over a 50th of the run's points
 
-# Okabe and Ito's colours, told apart by people with any colour vision; then in other dashes.
+# Okabe and Ito's colours, told apart by people with any colour vision. Of curves that coincide
+# all are seen: the later, the thinner and the more broken.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 DASHES = ("-", "--", ":", "-.")
+WIDEST, THINNEST = 3.8, 2.0  # points
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +54,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Run:
-    """What is drawn of a run."""
+    """What is drawn of a run.
+
+    measured: how its PCK is computed. before: PCK before anything was learnt, in percent. Both are
+    None where the run's record is not there.
+    """
 
     name: str
     curves: dict[str, Curve]
+    measured: str | None
+    before: float | None
 
     @property
     def best(self) -> tuple[int, float] | None:
@@ -74,7 +83,10 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]
-    return [Run(name, _curves(folder)) for name, folder in zip(names, folders, strict=True)]
+    return [
+        Run(name, _curves(folder), *_recorded(folder))
+        for name, folder in zip(names, folders, strict=True)
+    ]
 
 
 def draw(runs: Sequence[Run], out: Path) -> None:
@@ -115,6 +127,14 @@ def _curves(folder: Path) -> dict[str, Curve]:
     }
 
 
+def _recorded(folder: Path) -> tuple[str | None, float | None]:
+    """How a run's PCK is computed, and what it was before."""
+    if not (folder / run_record.NAME).exists():
+        return None, None
+    record = run_record.read(folder)
+    return run_record.measured(record), record["before"]["pck"]
+
+
 def _figure(runs: Sequence[Run]) -> Figure:
     from matplotlib.figure import Figure
 
@@ -145,14 +165,20 @@ def _draw_pck(axes: Axes, runs: Sequence[Run]) -> None:
         if curve := run.curves.get("pck"):
             best = f", best {run.best[1]:.1f} at step {run.best[0]:,}" if run.best else ""
             label = ("pck" if len(runs) == 1 else _label(run)) + best
-            axes.plot(curve.steps, curve.values, "o", markersize=3, lw=1.8, label=label, **style)
+            axes.plot(curve.steps, curve.values, "o", markersize=3, label=label, **style)
         if run.best:
-            axes.plot(*run.best, "o", color=style["color"], markersize=9, mfc="white", mew=2)
+            size = 6 + 2 * style["linewidth"]
+            axes.plot(*run.best, "o", color=style["color"], markersize=size, mfc="none", mew=2)
     kinds = [name for name in runs[0].curves if _is_pck(name) and name != "pck"]
     for number, name in enumerate(kinds if len(runs) == 1 else ()):
         curve, dashes = runs[0].curves[name], DASHES[1 + number % (len(DASHES) - 1)]
-        axes.plot(curve.steps, curve.values, dashes, color="#666666", lw=1.2, label=_spaced(name))
-    axes.set_title("PCK of the validations, %", loc="left")
+        colour = COLOURS[1 + number % (len(COLOURS) - 1)]
+        axes.plot(curve.steps, curve.values, dashes, color=colour, lw=1, label=_spaced(name))
+    for before in {run.before: None for run in runs if run.before is not None}:
+        axes.axhline(before, linestyle="--", color="#666666", lw=1, label=f"before: {before:.1f}")
+    measured = {run.measured for run in runs}
+    kind = measured.pop() if len(measured) == 1 else None
+    axes.set_title(f"{kind or 'PCK'} of the validations, %", loc="left")
     axes.legend(loc="best", frameon=False)
 
 
@@ -162,7 +188,7 @@ def _draw_small(axes: Axes, name: str, runs: Sequence[Run]) -> None:
         if curve := run.curves.get(name):
             if len(runs) == 1:
                 axes.plot(curve.steps, curve.values, color=style["color"], lw=0.7, alpha=0.3)
-            axes.plot(curve.steps, curve.smoothed(), lw=1.5, label=_label(run), **style)
+            axes.plot(curve.steps, curve.smoothed(), label=_label(run), **style)
     axes.set_title(_spaced(name), loc="left")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
@@ -183,8 +209,9 @@ def _label(run: Run) -> str:
 def _with_styles(runs: Sequence[Run]) -> Iterator[tuple[Run, Mapping[str, Any]]]:
     """The runs, each with the look of its lines."""
     for number, run in enumerate(runs):
-        row, column = divmod(number, len(COLOURS))
-        yield run, {"color": COLOURS[column], "linestyle": DASHES[row % len(DASHES)]}
+        colour, dashes = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
+        width = min(WIDEST, THINNEST + 0.6 * (len(runs) - 1 - number))
+        yield run, {"color": colour, "linestyle": dashes, "linewidth": width}
 
 
 def _styled(axes: Axes) -> Axes:

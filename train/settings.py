@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..runtime.datasets import DATASETS
 from ..runtime.recipe import Matching, Name, Strict
@@ -12,6 +12,9 @@ from .mirroring import Mirroring, Weight
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Categories = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
 
 
 class Data(Strict):
@@ -20,7 +23,7 @@ class Data(Strict):
     dataset: Literal[tuple(DATASETS)] = Field(description="its name, as `georun eval` takes it")
     root: str | None = Field(None, description="its folder; else under $GEOAWARE_DATA")
     setting: str | None = Field(None, description="its variant, such as `small` or `across`")
-    categories: tuple[str, ...] = Field((), description="learn from pairs of these only")
+    categories: Categories = Field((), description="learn from pairs of these only")
 
 
 class Validation(Strict):
@@ -28,7 +31,7 @@ class Validation(Strict):
 
     every: int = Field(1000, ge=1, description="steps between two validations")
     pairs: int = Field(20, ge=1, description="pairs of each category, drawn at random")
-    categories: tuple[str, ...] = Field((), description="pairs of these only")
+    categories: Categories = Field((), description="pairs of these only")
     protocol: str | None = Field(None, description="how PCK is computed; else the dataset's usual")
     alpha: Positive = Field(0.1, description="threshold whose PCK decides which step is best")
 

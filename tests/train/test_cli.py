@@ -45,6 +45,17 @@ def test_the_group_lists_its_commands():
         assert f"\n  {name} " in shown
 
 
+def test_no_command_is_cut_short():
+    listed = CliRunner().invoke(geotrain, ["--help"]).stdout.partition("Commands:")[2]
+    assert "..." not in listed
+
+
+def test_the_keys_of_both_kinds_of_training_are_explained():
+    shown = CliRunner().invoke(geotrain, ["presets", "--keys"]).stdout
+    for key in ("losses.noise", "temperature", "settings of geotrain finetune"):
+        assert key in shown
+
+
 def test_the_module_is_the_program(tmp_path: Path):
     command = [sys.executable, "-m", "geoaware.train", "plot", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -52,12 +52,20 @@ def test_set_changes_a_key_and_reads_yaml():
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ("fitting.stepz=7", r"fitting\.stepz"),
-        ("fitting.steps=many", r"fitting\.steps"),
+        (
+            "fitting.stepz=7",
+            r"^--set fitting\.stepz=7: no such key \(nearest: fitting\.steps\); "
+            r"see geotrain presets --keys$",
+        ),
+        ("fitting.steps=many", r"^--set fitting\.steps=many: Input should be a valid integer"),
+        ("fitting={steps: many}", r"^--set fitting=.*: fitting\.steps: Input should be"),
         ("fitting.steps", "write KEY=VALUE"),
         ("name.steps=7", "name has no keys"),
         ("losses={contrastive: 0, dense: 0, cells: 0}", "nothing would be learnt"),
-        ("fitting.epochs=2", "one of steps and epochs"),
+        (
+            "fitting.epochs=2",
+            r"^animalpose-lite with --set fitting\.epochs=2: fitting: give one of steps and",
+        ),
         ("fitting.steps=[", "not YAML"),
         ("data.dataset=birds", r"data\.dataset"),
         ("=3", "write KEY=VALUE"),
@@ -67,6 +75,32 @@ def test_a_change_that_cannot_be_is_named(change: str, named: str):
     with pytest.raises(InputError, match=named) as caught:
         settled((change,))
     assert "\n" not in str(caught.value)
+
+
+def test_one_category_needs_no_brackets():
+    assert settled(("data.categories=mug",)).data.categories == ("mug",)
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [
+        ("fitting", "mugs.yaml: fitting: give one of steps and epochs"),
+        ("data", "mugs.yaml: data.dataset is missing; see geotrain presets --keys"),
+        ("name", "mugs.yaml: name is missing; see geotrain presets --keys"),
+    ],
+)
+def test_what_a_file_lacks_is_named(missing: str, named: str):
+    content = configuration.preset("animalpose-lite")
+    del content[missing]
+    with pytest.raises(InputError) as caught:
+        configuration.settled(HeadSettings, content, (), "mugs.yaml")
+    assert str(caught.value) == named
+
+
+def test_an_unknown_key_of_a_file_is_named():
+    content = configuration.preset("animalpose-lite") | {"stepz": 1}
+    with pytest.raises(InputError, match=r"^mugs\.yaml: stepz: no such key; see geotrain presets"):
+        configuration.settled(HeadSettings, content, ("fitting.steps=7",), "mugs.yaml")
 
 
 def test_unknown_presets_and_damaged_files_are_named(tmp_path: Path):

@@ -123,7 +123,10 @@ def test_only_the_same_run_is_gone_on_with(place: Path, monkeypatch: pytest.Monk
         trained(place, "begun", *steps, status=130)
     record = (place / "begun" / "run.json").read_text("utf-8")
     for changes, named in (
-        (("--set", "head.outputs=64"), "holds a run with other settings"),
+        (
+            ("--set", "head.outputs=64"),
+            "holds a run with other settings (head.outputs: 128, now 64)",
+        ),
         (("--random-weights", "7"), "holds a run with other weights"),
     ):
         done = trained(place, "begun", *steps, *changes, "--resume", status=2)
@@ -159,7 +162,8 @@ def test_a_head_begins_where_another_ended(place: Path):
     trained(place, "second", *start)
     assert losses(place / "second")[0] < losses(place / "first")[0]
     done = trained(place, "third", *start, "--set", "head.outputs=64", status=2)
-    assert "size mismatch" in done.stderr
+    assert done.stderr.endswith("of that head head.outputs is 128, not 64\n")
+    assert not (place / "third").exists()
 
 
 def test_what_cannot_be_trained_is_said_in_a_line(place: Path, monkeypatch: pytest.MonkeyPatch):
@@ -189,6 +193,45 @@ def test_what_cannot_be_trained_is_said_in_a_line(place: Path, monkeypatch: pyte
         [line] = done.stderr.splitlines()
         assert line.startswith("geotrain: error: ")
         assert named in line
+    assert not list(place.glob("x*")), "a run that does not begin leaves no folder"
+
+
+def test_a_run_is_gone_on_with_by_its_own_settings(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Neither --preset nor --config; and data that are spelt otherwise."""
+    begun = place / "own"
+    with monkeypatch.context() as cut:
+        cut.setattr("geoaware.train.loop._Keeper.validate", _interrupted)
+        done = trained(place, "own", status=130)
+    assert "interrupted after step 3; --resume" in done.stderr
+    words = ["head", "--resume", "--out", str(begun), "--store", str(place / "store")]
+    monkeypatch.chdir(place)
+    for options, told in ((["--root", "set"], "beginning anew"), ([], "finished already")):
+        done = CliRunner().invoke(geotrain, [*words, "--device", "cpu", *options])
+        assert done.exit_code == 0, done.output
+        assert told in done.stderr
+    assert len(losses(begun)) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "give --preset NAME (geotrain presets lists them), --config FILE, or --resume"),
+        (["--preset", "spair", "--config", "a.yaml"], "exclude each other"),
+        (["--resume", "--out", "nowhere"], "nowhere: holds no run of geotrain"),
+        (["--preset", "animalpose-lite", "--out", "/dev/null/run"], "/dev/null is no folder"),
+    ],
+)
+def test_a_run_needs_settings_and_a_place(options: list[str], told: str):
+    done = CliRunner().invoke(geotrain, ["head", "--device", "cpu", *options])
+    assert done.exit_code == 2, done.output
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_head_that_diverges_before_a_validation_is_told_of(place: Path):
+    fitting = "fitting={learning_rate: 1000, weight_decay: 1.0e+36, schedule: constant, steps: 1}"
+    done = trained(place, "diverged", "--set", fitting, status=1)
+    assert "step 1: loss or gradient is not finite" in done.stderr
 
 
 def test_epochs_of_fewer_pairs_than_a_step_are_a_step_each(place: Path):

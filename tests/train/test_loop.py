@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from geoaware.runtime.errors import GeoAwareError, InputError
 from geoaware.runtime.files import replacing
 from geoaware.train.journal import read_metrics
-from geoaware.train.loop import accelerator, fit
+from geoaware.train.loop import DivergedError, accelerator, fit
 from geoaware.train.progress import Progress
 from geoaware.train.settings import Fitting
 
@@ -223,6 +223,55 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_batch(tmp_path: P
     assert len(curve(folder)) >= 12
 
 
+@pytest.mark.parametrize("step", [8, 40])
+def test_weights_that_are_spoilt_before_a_validation_stop_the_run(tmp_path: Path, step: int):
+    """A loss would tell only in the step after."""
+    folder, task = tmp_path / "run", Task()
+    validate = task.validate
+
+    def spoilt() -> dict[str, float]:
+        if read_metrics(folder)[-1]["step"] < step:
+            return validate()
+        with torch.no_grad():
+            task.objective.layer.weight.fill_(float("inf"))
+        raise GeoAwareError("descriptors hold NaN")
+
+    task.validate = spoilt
+    with pytest.raises(DivergedError, match=rf"step {step}: loss or gradient is not finite"):
+        fitted(folder, task)
+    assert json.loads((folder / "not_finite.json").read_text())["step"] == step
+
+
+def test_a_validation_that_fails_otherwise_is_no_divergence(tmp_path: Path):
+    task = Task()
+
+    def failing() -> dict[str, float]:
+        raise GeoAwareError("a.jpg: cannot be read")
+
+    task.validate = failing
+    with pytest.raises(GeoAwareError, match=r"a\.jpg"):
+        fitted(tmp_path / "run", task)
+    assert not (tmp_path / "run" / "not_finite.json").exists()
+
+
+def test_an_interruption_tells_where_the_run_goes_on_and_so_does_going_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for killed_at, told in ((5, "its beginning"), (27, "step 20")):
+        with pytest.raises(KeyboardInterrupt):
+            fitted(tmp_path / f"{killed_at}", Task(killed_at=killed_at))
+        said = capsys.readouterr().err
+        assert f"interrupted after step {killed_at}; --resume" in said
+        assert f"the last checkpoint, {told}\n" in said
+    for run, told in (
+        ("5", "no checkpoint yet: beginning anew"),
+        ("27", "going on from step 20"),
+        ("27", "finished already: all 40 steps are done"),
+    ):
+        fitted(tmp_path / run, Task(), resume=True)
+        assert told in capsys.readouterr().err
+
+
 def test_the_scale_of_fp16_is_gone_on_with(tmp_path: Path):
     whole = Scaling()
     fitted(tmp_path / "whole", Task(), devices=whole)
@@ -252,7 +301,7 @@ def test_gradients_that_no_scale_makes_finite_stop_a_run_in_fp16(tmp_path: Path)
 
 def test_other_settings_are_no_reason_to_go_on(tmp_path: Path):
     fitted(tmp_path / "run", Task())
-    with pytest.raises(InputError, match="other settings"):
+    with pytest.raises(InputError, match=r"other settings \(learning_rate: 0\.1, now 0\.2\)"):
         fitted(tmp_path / "run", Task(), resume=True, learning_rate=0.2)
 
 

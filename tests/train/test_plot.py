@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -69,6 +70,19 @@ def test_a_run_is_drawn_with_all_its_numbers_named(tmp_path: Path):
     for shown in ("cats", "loss", "contrastive", "learning rate", "pck geometry aware"):
         assert f">{shown}<" in text
     assert ">pck, best 50.5 at step 20<" in text
+
+
+def test_what_is_recorded_of_a_run_is_drawn(tmp_path: Path):
+    settings = {"data": {"dataset": "spair"}, "validation": {"protocol": "image", "alpha": 0.05}}
+    record = {"settings": settings, "data": {"val_pairs": 250}, "before": {"pck": 41.24}}
+    folders = [a_run(tmp_path / name, best=20) for name in ("cats", "dogs")]
+    for folder in folders:
+        (folder / "run.json").write_text(json.dumps(record), "utf-8")
+    for runs in (folders[:1], folders):
+        draw(read_runs(runs), tmp_path / "curves.svg")
+        text = (tmp_path / "curves.svg").read_text()
+        assert ">PCK@0.05 (image, 250 pairs) of the validations, %<" in text
+        assert text.count(">before: 41.2<") == 1
 
 
 def test_several_runs_are_told_apart(tmp_path: Path):

@@ -63,10 +63,11 @@ def extract(
     no_mirrored: bool,
     as_json: bool,
 ) -> None:
-    """Put the taps of DATASET's images that RECIPE (a name or a YAML file) fuses into the store.
+    """Store the features that heads are trained on.
 
-    They are what a head is trained on. Images that are there already are checked and kept, so an
-    interrupted run goes on. `geotrain head` does the same before it trains.
+    Those of DATASET's images that RECIPE (a name or a YAML file) fuses: its taps. Images that are
+    there already are checked and kept, so an interrupted run goes on. `geotrain head` does the same
+    before it trains.
     """
     require_extra()
     from ...export import recipe_files

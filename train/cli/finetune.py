@@ -58,10 +58,11 @@ finetune_options = together(
 )
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 def finetune(device: str, wandb: str | None, out: Path, resume: bool, **asked: Any) -> None:
-    """Fine-tune the last blocks of RECIPE's backbone on the annotated pairs of DATASET.
+    """Fine-tune the last blocks of a backbone.
 
-    RECIPE is one of DINOv2, DINOv3 or SAM: a name or a YAML file. `geoexport build` takes the
-    weights: --weights BACKBONE=RUN/best.safetensors. With torchrun, on several GPUs or machines.
+    They learn from the annotated pairs of DATASET. RECIPE is one of DINOv2, DINOv3 or SAM: a name
+    or a YAML file. `geoexport build` takes the weights: --weights BACKBONE=RUN/best.safetensors.
+    With torchrun, on several GPUs or machines.
     """
     from .require import require_extra
 
@@ -76,7 +77,7 @@ def finetune(device: str, wandb: str | None, out: Path, resume: bool, **asked: A
     settings = settings_of(device=device, **asked)
     devices = accelerator(settings.fitting, device)
     if devices.is_main_process:
-        run_record.prepare(out, resume)
+        run_record.check(out, resume)
     material = FinetuneMaterial.of(settings, Bars())
     run(settings, material, out, devices, resume=resume, wandb=wandb, command=typed())
     if devices.is_main_process:
@@ -138,12 +139,14 @@ def _print_run(folder: Path) -> None:
     from .. import run_record
     from ..finetuning.comparison import result_of
     from ..loop import BEST
+    from .summary import duration
 
     record, result = run_record.read(folder), result_of(folder)
     facts = [
+        ("measured", run_record.measured(record)),
         ("PCK before", f"{result.before:.1f}"),
         ("best PCK", f"{result.best:.1f} at step {result.step:,}"),
-        ("minutes", f"{result.minutes:.1f}"),
+        ("took", duration(60 * result.minutes)),
         ("blocks that learnt", str(result.blocks)),
     ]
     print_facts(str(folder), facts)

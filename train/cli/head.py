@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...export.cli.sources import by_part
 from ...runtime.cli.inputs import store_option
+
+if TYPE_CHECKING:
+    from ..settings import HeadSettings
 
 
 @click.command()
@@ -23,7 +27,7 @@ from ...runtime.cli.inputs import store_option
 @click.option(
     "--out", metavar="RUN", type=click.Path(path_type=Path), help="Folder of the run (runs/NAME)."
 )
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out; by its own settings.")
 @click.option("--root", metavar="DIR", help="The dataset's folder; short for --set data.root=DIR.")
 @store_option
 @click.option(
@@ -58,8 +62,12 @@ def head(
     Features that the store lacks are extracted first. The run's folder goes to
     `geoexport build RECIPE --head RUN`. With torchrun, on several GPUs or machines.
     """
-    if (preset is None) == (config is None):
-        raise click.UsageError("give one of --preset and --config")
+    if preset and config:
+        raise click.UsageError("--preset and --config exclude each other: give one of them")
+    if not (preset or config or (resume and out)):
+        raise click.UsageError(
+            "give --preset NAME (geotrain presets lists them), --config FILE, or --resume --out RUN"
+        )
     from ..trackers import check_wandb
     from .require import require_extra
 
@@ -69,22 +77,17 @@ def head(
     from ...runtime.cli.command_line import typed
     from ...runtime.cli.watch import Bars
     from ...runtime.store import store_root
-    from .. import configuration, run_record
+    from .. import run_record
     from ..head_training import Sources, train_head
     from ..loop import accelerator
-    from ..settings import HeadSettings
     from .summary import print_run
 
-    content = configuration.preset(preset) if preset else configuration.read(config)
-    settings = configuration.settled(HeadSettings, content, changes, preset or str(config))
-    if root:  # no part of `changes`, which are YAML: a folder may be named 2024
-        data = settings.data.model_copy(update={"root": root})
-        settings = settings.model_copy(update={"data": data})
+    settings = _settings(preset, config, out, changes, root)
     devices = accelerator(settings.fitting, device)
     folder = out or Path("runs") / settings.name
     with devices.main_process_first():
         if devices.is_main_process:
-            run_record.prepare(folder, resume)
+            run_record.check(folder, resume)
     train_head(
         settings,
         folder,
@@ -97,3 +100,35 @@ def head(
     )
     if devices.is_main_process:
         print_run(folder)
+
+
+def _settings(
+    preset: str | None, config: Path | None, run: Path, changes: tuple[str, ...], root: str | None
+) -> HeadSettings:
+    """The settings of a preset, of a file, or of the run in a folder; with what is changed."""
+    from .. import configuration
+    from ..settings import HeadSettings
+
+    if preset:
+        content, where = configuration.preset(preset), preset
+    elif config:
+        content, where = configuration.read(config), str(config)
+    else:
+        content, where = _recorded(run), str(run)
+    settings = configuration.settled(HeadSettings, content, changes, where)
+    if root:  # no part of `changes`, which are YAML: a folder may be named 2024
+        data = settings.data.model_copy(update={"root": root})
+        settings = settings.model_copy(update={"data": data})
+    return settings
+
+
+def _recorded(run: Path) -> dict[str, Any]:
+    """The settings of a run. Raises InputError where a folder holds none of `geotrain head`."""
+    from ...runtime.errors import InputError
+    from .. import run_record
+
+    record = run_record.read(run)
+    if record.get("kind") != "head":
+        raise InputError(f"{run}: holds no run of geotrain head; name another --out")
+    settings: dict[str, Any] = record["settings"]
+    return settings

@@ -9,17 +9,21 @@ import click
 @click.argument("name", required=False)
 @click.option("--keys", is_flag=True, help="Every setting: its default and what it means.")
 def presets(name: str | None, keys: bool) -> None:
-    """List the settings of `geotrain head` that ship, or print those of NAME as YAML.
+    """List the settings that ship, or print those of NAME.
 
-    What is printed is complete, with every default: copy it, change it, and give it to --config.
+    They are for `geotrain head`, in YAML, and complete, with every default: copy them, change them,
+    and give them to --config. --keys explains those of `geotrain finetune`, too.
     """
     from ...runtime.cli.console import print_rows
     from .. import configuration
     from ..settings import HeadSettings
 
     if keys:
-        rows = configuration.keys(HeadSettings)
-        print_rows("settings of geotrain head", ("key", "default", "meaning"), rows)
+        from ..finetuning.settings import FinetuneSettings
+
+        columns = ("key", "default", "meaning")
+        for command, schema in (("head", HeadSettings), ("finetune", FinetuneSettings)):
+            print_rows(f"settings of geotrain {command}", columns, configuration.keys(schema))
     elif name is None:
         for each in configuration.presets():
             click.echo(each)

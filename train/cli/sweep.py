@@ -96,12 +96,12 @@ def sweep(
 
 def _print(folder: Path, results: list[Any], as_json: bool) -> None:
     from ...runtime.cli.console import print_line, print_numbers
-    from ..finetuning.comparison import COLUMNS, best_of
+    from .. import run_record
+    from ..finetuning.comparison import COLUMNS, verdict
 
     if as_json:
         click.echo((folder / "sweep.json").read_text("utf-8"), nl=False)
         return
-    print_numbers("PCK in percent on the validation pairs", COLUMNS, [each.row for each in results])
-    best = best_of(results)
-    found = f"{best.run} ({best.before:.1f} -> {best.best:.1f})" if best else "none: all diverged"
-    print_line(f"best: {found}; see {folder / 'sweep.md'}")
+    measured = run_record.measured(run_record.read(folder / results[0].run))
+    print_numbers(f"{measured} in percent", COLUMNS, [each.row for each in results])
+    print_line(f"{verdict(results)}; see {folder / 'sweep.md'}")

@@ -50,11 +50,8 @@ class Result:
         return f"{self.step:,}, then diverged" if self.diverged else f"{self.step:,}"
 
 
-def result_of(folder: Path) -> Result:
-    """The result of a run that ended. Raises InputError where the folder holds none.
-
-    One that ended before its last step diverged.
-    """
+def result_of(folder: Path, diverged: bool = False) -> Result:
+    """The result of a run that ended. Raises InputError where the folder holds none."""
     record, rows = run_record.read(folder), read_metrics(folder)
     settings, last = record["settings"], rows[-1] if rows else {"step": 0, "time": 0.0}
     validations = [row for row in rows if "pck" in row]
@@ -68,7 +65,7 @@ def result_of(folder: Path) -> Result:
         best=best["pck"],
         step=best["step"],
         minutes=round(last["time"] / 60, 2),
-        diverged=last["step"] < settings["fitting"]["steps"],
+        diverged=diverged,
     )
 
 
@@ -76,6 +73,15 @@ def best_of(results: Sequence[Result]) -> Result | None:
     """The one of highest PCK, of equals the first; None where none was validated."""
     validated = [each for each in results if each.best is not None]
     return max(validated, key=lambda each: each.best, default=None)
+
+
+def verdict(results: Sequence[Result]) -> str:
+    """Which run is best, and whether it is better than the weights were before; in a sentence."""
+    best = best_of(results)
+    if best is None:
+        return "all diverged"
+    found = f"{best.run} ({best.before:.1f} -> {best.best:.1f})"
+    return f"best: {found}" if best.best > best.before else f"none gained; the best is {found}"
 
 
 def markdown(title: str, results: Sequence[Result]) -> str:
@@ -86,7 +92,8 @@ def markdown(title: str, results: Sequence[Result]) -> str:
         _line([f"**{word}**" for word in each.row] if each is best else each.row)
         for each in results
     ]
-    return "\n".join([*lines, "", f"Best: `{best.run}`." if best else "All diverged.", ""])
+    said = verdict(results)
+    return "\n".join([*lines, "", f"{said[0].upper()}{said[1:]}.", ""])
 
 
 def _line(words: Sequence[str]) -> str:

@@ -57,7 +57,7 @@ def finetune(
     task = _task(settings, material, weights[part], devices)
     if resume and (folder / run_record.NAME).exists():
         record = run_record.read(folder)
-        _check_same(folder, record, settings, weights[part])
+        _check_same(folder, record, settings, material, weights[part])
         before = record["before"]
     with Progress(f"finetune {part}", settings.fitting.steps) as progress:
         if devices.is_main_process:
@@ -90,14 +90,16 @@ def check_blocks(runs: Sequence[FinetuneSettings], material: FinetuneMaterial) -
 
 
 def _check_same(
-    folder: Path, record: Mapping[str, Any], settings: FinetuneSettings, weights: Weights
+    folder: Path,
+    record: Mapping[str, Any],
+    settings: FinetuneSettings,
+    material: FinetuneMaterial,
+    weights: Weights,
 ) -> None:
     if record.get("kind") != "finetune":
         raise InputError(f"{folder}: holds no run of geotrain finetune; name another --out")
-    if record["settings"] != settings.model_dump(mode="json"):
-        raise InputError(
-            f"{folder}: holds a run with other settings; give the same ones, or another --out"
-        )
+    run_record.check_same(folder, "settings", record["settings"], settings.model_dump(mode="json"))
+    run_record.check_same(folder, "data", record["data"], material.pairs.facts(material.keys))
     [was] = record["weights"].values()
     if was["sha256"] != weights.sha256:
         raise InputError(

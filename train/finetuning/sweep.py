@@ -9,10 +9,10 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from ...runtime.errors import GeoAwareError, InputError
 from ...runtime.files import replacing
 from .. import run_record
 from ..checkpoint import write_json
+from ..loop import DivergedError
 from .comparison import Result, best_of, markdown, result_of
 from .material import FinetuneMaterial
 from .run import Scores, check_blocks, finetune
@@ -67,7 +67,8 @@ def sweep(
         place, own = folder / _name(settled), devices()
         resume = (place / run_record.NAME).exists()
         if own.is_main_process:
-            run_record.prepare(place, resume)
+            run_record.check(place, resume)
+        diverged = False
         try:
             before = finetune(
                 settled,
@@ -79,28 +80,23 @@ def sweep(
                 command=command,
                 before=before,
             )
-        except GeoAwareError as error:
-            if isinstance(error, InputError) or not _diverged(place, own):
+        except DivergedError:
+            if own.num_processes > 1:  # the others wait for this one in vain
                 raise
+            diverged = True
             before = run_record.read(place)["before"]
         if own.is_main_process:
-            results.append(result_of(place))
+            results.append(result_of(place, diverged))
             _write(folder, material, settled, results)
             yield results[-1]
-
-
-def _diverged(folder: Path, devices: Accelerator) -> bool:
-    """Whether a run ended for its loss; of several processes the others wait for it in vain."""
-    return devices.num_processes == 1 and (folder / "not_finite.json").exists()
 
 
 def _write(
     folder: Path, material: FinetuneMaterial, settings: FinetuneSettings, results: Sequence[Result]
 ) -> None:
     validation = settings.validation
-    title = (
-        f"{material.recipe.name} on {settings.data.dataset}: PCK@{validation.alpha:g} in percent"
-    )
+    measured = run_record.measured(run_record.read(folder / results[0].run))
+    title = f"{material.recipe.name} on {settings.data.dataset}: {measured} in percent"
     best = best_of(results)
     content = {
         "recipe": material.recipe.name,

@@ -13,10 +13,10 @@ COLOURS = {"lid": "red", "handle": "lime", "foot": "blue", "label": "yellow"}
 SPLITS = ("train", "train", "train", "val", "val")
 
 
-def draw(folder: Path) -> Path:
+def draw(folder: Path, seed: int = 0) -> Path:
     """Five pictures of one category; three train, two validate."""
     folder.mkdir()
-    chance = random.Random(0)
+    chance = random.Random(seed)
     images = []
     for number, split in enumerate(SPLITS):
         picture = Image.new("RGB", SIZE, "grey")

@@ -18,6 +18,8 @@ from geoaware.runtime.errors import GeoAwareError
 from geoaware.train.checkpoint import write_tensors
 from geoaware.train.cli import geotrain
 from geoaware.train.cli.finetune import settings_of
+from geoaware.train.finetuning.comparison import Result as Outcome
+from geoaware.train.finetuning.comparison import verdict
 from geoaware.train.finetuning.task import FinetuneTask
 from geoaware.train.journal import read_metrics
 
@@ -134,7 +136,7 @@ def test_images_that_cannot_be_read_are_left_out_and_told_of(place: Path):
     ("options", "problem"),
     [
         (["--set", "blocks=4"], "blocks: 4 is more than the 3 there are to the tap"),
-        (["--set", "block=1"], "block: Extra inputs are not permitted"),
+        (["--set", "block=1"], "--set block=1: no such key (nearest: blocks); see geotrain"),
         (["--set", "weights.dinov2-b=x"], "recipe dinov2-s has no such part"),
         (["--set", "data.categories=[car]"], "no pair of category 'car'"),
         (["--set", "batch.pairs=99"], "batch.pairs is 99, and there are only 6 pairs"),
@@ -143,6 +145,7 @@ def test_images_that_cannot_be_read_are_left_out_and_told_of(place: Path):
 def test_what_cannot_be_is_refused_in_a_line(place: Path, options: list[str], problem: str):
     done = finetuned(place, "run", *options, status=2)
     assert problem in done.stderr
+    assert not (place / "run").exists()
     assert done.stderr.splitlines()[-1].startswith("geotrain: error: ")
 
 
@@ -175,8 +178,12 @@ def test_a_sweep_compares_every_combination(place: Path):
     )
     page = (place / "sweep" / "sweep.md").read_text("utf-8")
     assert page.count("\n| ") == 6
-    assert f"Best: `{content['best']}`." in page
-    assert f"best: {content['best']}" in done.stdout
+    best = max(content["runs"], key=lambda each: each["best"])
+    said = "best: {}" if best["best"] > best["before"] else "none gained; the best is {}"
+    said = said.format(content["best"])
+    assert said[1:] in page
+    assert said in done.stdout
+    assert "PCK@0.10 (" in page
 
 
 def test_a_sweep_keeps_what_is_finished_and_adds_what_is_not(place: Path):
@@ -220,8 +227,30 @@ def test_a_sweep_goes_on_after_a_run_that_diverged(place: Path):
         assert content["best"] == other["run"]
         assert "diverged" in done.stdout
     done = called(place, "sweep", *options[2:], "--temperature", "1e-40")
-    assert "best: none: all diverged" in done.stdout
+    assert "all diverged; see" in done.stdout
     assert "All diverged." in (place / "sweep" / "sweep.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_run_whose_weights_are_spoilt_before_a_validation_diverged(place: Path, steps: int):
+    """At its last step, too. The decay is rate x weight_decay: 1e39, and 0.01."""
+    changes = {"validation__every": 1, "fitting__steps": steps, "fitting__weight_decay": 1e36}
+    options = ["--learning-rate", "1000,1e-38", "--blocks", "1", "--out", str(place / "sweep")]
+    called(place, "sweep", *options, **changes)
+    diverged, other = json.loads((place / "sweep" / "sweep.json").read_text("utf-8"))["runs"]
+    assert (diverged["diverged"], other["diverged"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [(0.0, "none gained; the best is a (0.0 -> 0.0)"), (1.0, "best: b (0.0 -> 1.0)")],
+)
+def test_a_sweep_says_where_nothing_was_gained(found: float, said: str):
+    runs = [
+        Outcome(name, 1, 1e-3, 0.1, before=0.0, best=best, step=2, minutes=1.0)
+        for name, best in (("a", 0.0), ("b", found))
+    ]
+    assert verdict(runs) == said
 
 
 @pytest.fixture
@@ -246,7 +275,20 @@ def test_a_run_without_a_checkpoint_is_begun_again(cut: Path):
 
 def test_a_run_without_a_checkpoint_is_not_gone_on_with_otherwise(cut: Path):
     done = finetuned(cut.parent, "cut", "--resume", status=2, fitting__learning_rate=0.5)
-    assert "holds a run with other settings" in done.stderr
+    assert "other settings (fitting.learning_rate: 0.0001, now 0.5)" in done.stderr
+
+
+def test_a_run_is_gone_on_with_where_its_data_are_spelt_otherwise(
+    cut: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(cut)
+    finetuned(cut.parent, "cut", "--resume", "--root", "../mugs")
+
+
+def test_a_run_is_not_gone_on_with_on_other_data(cut: Path):
+    draw(cut.parent / "others", seed=1)
+    done = finetuned(cut.parent, "cut", "--resume", "--root", str(cut.parent / "others"), status=2)
+    assert "holds a run with other data (fingerprints.train: " in done.stderr
 
 
 def test_a_run_is_not_gone_on_with_from_other_weights(cut: Path):
