@@ -1,7 +1,6 @@
 """What each part of the training is worth: a run without it, or with another.
 
-Every row is a run of its own with the preset animalpose-lite, but shorter and, where the row does
-not say otherwise, narrower. It is measured on AnimalPose photographs held out of it; rows with a
+Every row is a run of its own with the preset animalpose-lite, but shorter. It is measured on AnimalPose photographs held out of it; rows with a
 species unseen learn from the four others and are measured on that one. SPair-71k-mini and PF-Willow
 are measured beside that, and decide nothing. Writes results/train_ablations.json after every row;
 rows that are there, with the same steps, are kept.
@@ -44,7 +43,6 @@ from .record import RESULTS, save
 from .trained_pck import MeasuredSet, shares, summary, unseen_sets
 
 STEPS = 150
-BASE = ("head.outputs=256",)
 UNSEEN = "cow"
 FOUR = ("data.categories=[cat, dog, horse, sheep]", f"validation.categories=[{UNSEEN}]")
 ALPHA = "0.10"
@@ -52,7 +50,7 @@ ALPHA = "0.10"
 # Settings by row.
 ROWS: dict[str, tuple[str, ...]] = {
     "the base": (),
-    "768 channels out, as the preset has": ("head.outputs=768",),
+    "768 channels out": ("head.outputs=768",),
     "64 channels out": ("head.outputs=64",),
     "without the term cells, as in the paper": ("losses.cells=0",),
     "without the term contrastive": ("losses.contrastive=0",),
@@ -84,7 +82,7 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             run = Path(folder) / "run"
-            _train(run, (*BASE, *changes, f"fitting.steps={arguments.steps}"))
+            _train(run, (*changes, f"fitting.steps={arguments.steps}"))
             for keep in (0.0, *KEPT.get(name, ())):
                 row = f"{name}, keep {keep:g}" if keep else name
                 results[row] = {"settings": list(changes), "keep": keep, **measure(run, keep)}
