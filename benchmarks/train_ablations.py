@@ -1,9 +1,10 @@
 """What each part of the training is worth: a run without it, or with another.
 
-Every row is a run of its own with the preset animalpose-lite, but shorter. It is measured on AnimalPose photographs held out of it; rows with a
-species unseen learn from the four others and are measured on that one. SPair-71k-mini and PF-Willow
-are measured beside that, and decide nothing. Writes results/train_ablations.json after every row;
-rows that are there, with the same steps, are kept.
+Every row is a run of its own with the preset animalpose-lite, but shorter. It is measured on
+AnimalPose photographs held out of it; rows with a species unseen learn from the four others and are
+measured on that one. SPair-71k-mini and PF-Willow are measured beside that, and decide nothing.
+Writes results/train_ablations.json after every row; rows that are there, with the same steps, are
+kept.
 
     GEOAWARE_DATA=DIR python -m benchmarks.train_ablations [--only NAME …]
 """
