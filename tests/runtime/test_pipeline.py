@@ -147,7 +147,7 @@ def test_a_bundle_is_found_by_folder_and_by_name(copy: Path):
 
 
 def test_a_bundle_that_is_not_built_names_the_command_that_builds_it():
-    with pytest.raises(GeoAwareError, match=r"not built; build it: geoexport build dinov2-b$"):
+    with pytest.raises(GeoAwareError, match=r"not built; build it: geoexport build dinov2-b \("):
         find("dinov2-b")
     assert build_command("lite-384px-fp16") == "geoexport build lite --frame 384 --precision fp16"
 

@@ -72,7 +72,7 @@ def test_descriptors_are_those_of_the_exported_graph(device, normalise, channels
         SimpleNamespace(taps=[SimpleNamespace(weight=weight) for weight in group])
         for group in weights
     ]
-    recipe = SimpleNamespace(grid=7, normalise=normalise, backbones=uses)
+    recipe = SimpleNamespace(grid=7, keep=0.0, normalise=normalise, backbones=uses)
     taps = [torch.from_numpy(each.transpose(2, 0, 1).copy())[None] for each in maps]
     truth = Fusion(recipe)(*taps)[0].numpy()
     made = fused(device, maps, weights, (7, 7), normalise, channels_first)
