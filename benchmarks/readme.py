@@ -153,28 +153,25 @@ def precision_table() -> str:
 
 def trained_table() -> str:
     """`lite` before and after training its head, on sets that training never saw."""
-    content = _results("train_demo")["pck"]
-    sets = [(title, name) for title, found in content["lite"].items() for name in found]
-    titles = (title + ("" if name == "all" else f", {name}") for title, name in sets)
-    lines = [f"| PCK@0.10 | {' | '.join(titles)} |", "|---" * (len(sets) + 1) + "|"]
-    for row, by_set in content.items():
-        cells = [_trained(by_set[title][name], "0.10") for title, name in sets]
-        lines.append(f"| {row} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return _trained_sets("PCK@0.10", lambda figures: _trained(figures, "0.10"))
 
 
 def trained_alphas_table() -> str:
     """The same at every alpha, without intervals."""
+    return _trained_sets(
+        "PCK@0.05 / 0.10 / 0.20",
+        lambda figures: " / ".join(f"{each['mean']:.1f}" for each in figures["pck"].values()),
+    )
+
+
+def _trained_sets(corner: str, cell: Callable[[dict[str, Any]], str]) -> str:
+    """A row for every bundle of the demonstration, a column for every set of keypoints."""
     content = _results("train_demo")["pck"]
     sets = [(title, name) for title, found in content["lite"].items() for name in found]
     titles = (title + ("" if name == "all" else f", {name}") for title, name in sets)
-    lines = [f"| PCK@0.05 / 0.10 / 0.20 | {' | '.join(titles)} |", "|---" * (len(sets) + 1) + "|"]
+    lines = [f"| {corner} | {' | '.join(titles)} |", "|---" * (len(sets) + 1) + "|"]
     for row, by_set in content.items():
-        cells = (
-            " / ".join(f"{each['mean']:.1f}" for each in by_set[title][name]["pck"].values())
-            for title, name in sets
-        )
-        lines.append(f"| {row} | {' | '.join(cells)} |")
+        lines.append(f"| {row} | {' | '.join(cell(by_set[title][name]) for title, name in sets)} |")
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 Every row is a run of its own with the preset animalpose-lite, but shorter. It is measured on
 AnimalPose photographs held out of it; rows with a species unseen learn from the four others and are
-measured on that one. SPair-71k-mini and PF-Willow are measured beside that, and decide nothing.
+measured on that one. SPair-71k-mini and PF-Willow are measured beside that.
 Writes results/train_ablations.json after every row; rows that are there, with the same steps, are
 kept.
 
@@ -112,7 +112,7 @@ def _train(run: Path, changes: tuple[str, ...]) -> None:
 
 
 def measure(run: Path, keep: float) -> dict[str, Any]:
-    """PCK@0.10 of a run's best head: held out, and on the sets that nothing was chosen on."""
+    """PCK@0.10 of a run's best head: held out, and on the sets that nothing was learnt of."""
     record = json.loads((run / "run.json").read_text("utf-8"))
     trained = head_run.read(run)
     recipe = trained.recipe_for(recipe_files.load("lite"), keep)

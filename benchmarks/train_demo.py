@@ -2,7 +2,8 @@
 
 Trains the head of the preset animalpose-lite on AnimalPose photographs, builds it into bundles
 that keep no and some share of the similarity of `lite`, and compares them with `lite` on
-SPair-71k-mini and on PF-Willow, which had no part in any choice.
+SPair-71k-mini and on PF-Willow, of which nothing was learnt; docs/training.md says what part they
+had in choosing the preset.
 Writes results/train_demo.json.
 
     GEOAWARE_DATA=DIR python -m benchmarks.train_demo

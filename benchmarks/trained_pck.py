@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from geoaware.runtime.evaluation.subset import geometry_aware
 
 from .pairs import pf_willow, spair_mini
 
-Predict = Callable[[Pair], Outcome]
 Shares = dict[str, NDArray[np.float64]]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
@@ -54,6 +54,26 @@ class EntryFile:
         """Whether the content is what was written. Raises GeoAwareError where it is unreadable."""
         tensors = {name: self.tensor(name) for name in self.names}
         return bool(_checksum(self.facts, tensors) == self._checksum)
+
+
+class Entry(Protocol):
+    """What a store gives for an entry's file."""
+
+    def holds(self) -> bool:
+        """Whether the content is what was written."""
+
+
+def entry_holds(path: Path, load: Callable[[], Entry]) -> bool | None:
+    """Whether the content of an entry is what was written; None where there is no file.
+
+    load: opens the entry, and raises GeoAwareError where it is not a whole one, or another's.
+    """
+    if not path.exists():
+        return None
+    try:
+        return load().holds()
+    except GeoAwareError:
+        return False
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import home, sha256_of
-from .entries import EntryFile, reading, write_entry
+from .entries import EntryFile, entry_holds, reading, write_entry
 from .errors import GeoAwareError
 from .features import FeatureMap
 from .geometry import Frame, Grid
@@ -131,12 +131,7 @@ class FeatureStore:
 
     def holds(self, key: Key) -> bool | None:
         """Whether an entry's content is what was written; None where there is no entry."""
-        if not self.path(key).exists():
-            return None
-        try:
-            return self.load(key).holds()
-        except GeoAwareError:
-            return False
+        return entry_holds(self.path(key), lambda: self.load(key))
 
 
 def _quantised(

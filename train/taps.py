@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..export.weights import Weights
-from ..runtime.entries import EntryFile, reading, write, write_entry
+from ..runtime.entries import EntryFile, entry_holds, reading, write, write_entry
 from ..runtime.errors import GeoAwareError, first_line
 from ..runtime.geometry import Frame
 from ..runtime.recipe import Recipe
@@ -129,12 +129,7 @@ class TapStore:
 
     def holds(self, key: Key) -> bool | None:
         """Whether an entry's content is what was written; None where there is no entry."""
-        if not self.path(key).exists():
-            return None
-        try:
-            return self.load(key).holds()
-        except GeoAwareError:
-            return False
+        return entry_holds(self.path(key), lambda: self.load(key))
 
 
 def _description(recipe: Recipe, weights: Mapping[str, Weights]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import click
 
 from .engine_options import engine_options, engine_request
 from .progress import reporting, require_extra
-from .sources import by_part
+from .sources import by_part, random_weights_option, weights_option
 
 if TYPE_CHECKING:
     from ...runtime.manifest import Precision
@@ -25,19 +25,11 @@ if TYPE_CHECKING:
 @click.option("--fp16", is_flag=True, help="Short for --precision fp16.")
 @click.option("--compact", is_flag=True, help="Compute in fp32, store the weights as fp16.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder of the bundle.")
-@click.option(
-    "--weights",
-    "sources",
-    multiple=True,
-    metavar="PART=SOURCE",
-    help="File, folder, Hugging Face id, package:NAME/FILE or known name to take weights from.",
+@weights_option(
+    "File, folder, Hugging Face id, package:NAME/FILE or known name to take weights from."
 )
-@click.option(
-    "--random-weights",
-    "seed",
-    type=click.IntRange(0, 999_999_999),
-    metavar="SEED",
-    help="Random weights for every part not named by --weights: for timing and tests.",
+@random_weights_option(
+    "Random weights for every part not named by --weights: for timing and tests."
 )
 @click.option(
     "--head",

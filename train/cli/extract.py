@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...export.cli.sources import by_part
+from ...export.cli.sources import by_part, random_weights_option, weights_option
 from ...runtime.cli.inputs import DATASET_NAMES, root_option, setting_option, store_option
 from .require import require_extra
 
@@ -25,19 +25,9 @@ LEARNED_FROM = ("train", "val")
 @click.option("--split", metavar="NAME", help="Only this split's images (those of train and val).")
 @setting_option
 @store_option
-@click.option(
-    "--weights",
-    "sources",
-    multiple=True,
-    metavar="PART=SOURCE",
-    help="Where to take a backbone's weights from, as for geoexport build.",
-)
-@click.option(
-    "--random-weights",
-    "seed",
-    type=click.IntRange(0, 999_999_999),
-    metavar="SEED",
-    help="Random weights for every part not named by --weights: for timing and tests.",
+@weights_option("Where to take a backbone's weights from, as for geoexport build.")
+@random_weights_option(
+    "Random weights for every part not named by --weights: for timing and tests."
 )
 @click.option("--frame", type=click.IntRange(32, 4096), metavar="SIDE", help="Frame side, pixels.")
 @click.option(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...export.cli.sources import by_part
+from ...export.cli.sources import by_part, random_weights_option, weights_option
 from ...runtime.cli.inputs import DATASET_NAMES, root_option, setting_option
 from ...runtime.cli.options import together
+from .options import device_option, wandb_option
 
 if TYPE_CHECKING:
     from ..finetuning.settings import FinetuneSettings
@@ -30,20 +31,10 @@ finetune_options = together(
     ),
     root_option,
     setting_option,
-    click.option(
-        "--weights", "sources", multiple=True, metavar="PART=SOURCE", help="As for geoexport build."
-    ),
-    click.option(
-        "--random-weights",
-        "seed",
-        type=click.IntRange(0, 999_999_999),
-        metavar="SEED",
-        help="Random weights to begin from: for tests.",
-    ),
-    click.option(
-        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
-    ),
-    click.option("--wandb", metavar="PROJECT", help="Log to Weights & Biases, too."),
+    weights_option("As for geoexport build."),
+    random_weights_option("Random weights to begin from: for tests."),
+    device_option,
+    wandb_option,
 )
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...export.cli.sources import by_part
+from ...export.cli.sources import by_part, random_weights_option, weights_option
 from ...runtime.cli.inputs import store_option
+from .options import device_option, wandb_option
 
 if TYPE_CHECKING:
     from ..settings import HeadSettings
@@ -30,20 +31,10 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; by its own settings.")
 @click.option("--root", metavar="DIR", help="The dataset's folder; short for --set data.root=DIR.")
 @store_option
-@click.option(
-    "--weights", "sources", multiple=True, metavar="PART=SOURCE", help="As for geoexport build."
-)
-@click.option(
-    "--random-weights",
-    "seed",
-    type=click.IntRange(0, 999_999_999),
-    metavar="SEED",
-    help="Random weights for every backbone not named by --weights: for tests.",
-)
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
-)
-@click.option("--wandb", metavar="PROJECT", help="Log to Weights & Biases, too.")
+@weights_option("As for geoexport build.")
+@random_weights_option("Random weights for every backbone not named by --weights: for tests.")
+@device_option
+@wandb_option
 def head(
     preset: str | None,
     config: Path | None,
