@@ -4,7 +4,7 @@ PIP = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO = .venv/demo/bin
 TEST = .venv/test/bin
 
-.PHONY: help demo test slow lint types lite bench train-demo eval-willow gpu-check clean installed
+.PHONY: help demo test slow lint types lite accuracy bench train-demo eval-willow gpu-check clean installed
 
 help: ## list these targets
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,9 +37,12 @@ types: .venv/test/ready ## strict types on runtime and kernels
 lite: installed ## rebuild the bundle that ships with the package
 	$(TEST)/geoexport build lite --compact --force --out runtime/bundles/lite
 
-bench: installed ## accuracy and speed of lite, into benchmarks/results
+accuracy: installed ## accuracy of lite, into benchmarks/results
 	$(TEST)/python -m benchmarks.lite_accuracy
-	$(TEST)/python -m benchmarks.lite_speed
+
+bench: installed ## latency and throughput beside rivals, tables and plots of them, into benchmarks/results
+	$(TEST)/georun bench
+	$(TEST)/georun bench --report
 
 train-demo: installed ## extract, train, build, evaluate on small data: before and after, minutes
 	$(TEST)/python -m benchmarks.train_demo
@@ -50,7 +53,7 @@ eval-willow: installed ## all of PF-Willow with lite: the committed numbers agai
 gpu-check: ## the GPU path tested and timed on this GPU with $(PYTHON), into benchmarks/results
 	@$(PYTHON) -c "import numpy, threadpoolctl" || { echo "gpu-check needs numpy and threadpoolctl, and pytest for its tests"; exit 1; }
 	@mkdir -p .venv/checkout/geoaware
-	@ln -sfn $(CURDIR)/kernels $(CURDIR)/runtime $(CURDIR)/export $(CURDIR)/train $(CURDIR)/examples .venv/checkout/geoaware/
+	@ln -sfn $(CURDIR)/kernels $(CURDIR)/runtime $(CURDIR)/export $(CURDIR)/train $(CURDIR)/examples $(CURDIR)/benchmarks/bench .venv/checkout/geoaware/
 	@export GEOAWARE_HOME=$${GEOAWARE_HOME:-$(CURDIR)/.venv/checkout/home}; \
 	PYTHONPATH=$(CURDIR)/.venv/checkout:$(PYTHONPATH) $(PYTHON) -m benchmarks.gpu
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from setuptools import setup
 
-FLOORS = ("kernels", "runtime", "export", "train", "examples")
+FLOORS = {name: name for name in ("kernels", "runtime", "export", "train", "examples")}
+FLOORS["bench"] = "benchmarks/bench"  # of the benchmarks, what georun bench runs
 
 PACKAGES = [
-    ".".join(init.parent.parts)
-    for floor in FLOORS
-    for init in sorted(Path(floor).rglob("__init__.py"))
+    ".".join((floor, *init.parent.relative_to(folder).parts))
+    for floor, folder in FLOORS.items()
+    for init in sorted(Path(folder).rglob("__init__.py"))
 ]
 
 EXTRAS = {
@@ -31,6 +32,8 @@ EXTRAS = {
     "sam": ["segment-anything>=1.0"],
     # georun eval, tune and report: .mat annotations, plots, web pages
     "eval": ["Jinja2>=3.1", "matplotlib>=3.8", "scipy>=1.11"],
+    # --device openvino, which auto prefers on a CPU for transformers and at fp16
+    "openvino": ["openvino>=2025.0"],
     # geotrain; TensorBoard and W&B are used where they are installed
     "train": [
         "accelerate>=1.0",
@@ -51,12 +54,12 @@ EXTRAS["dev"] = [
     *EXTRAS["export"],
     *EXTRAS["embedded"],
     *EXTRAS["eval"],
+    *EXTRAS["openvino"],
     *EXTRAS["sam"],
     *EXTRAS["train"],
     "efficientnet-lite-pytorch>=0.1",  # the published architecture, for the parity test
     "hypothesis>=6.100",
     "mypy>=1.11",
-    "openvino>=2025.0",  # a rival in the benchmarks
     "pytest>=8.0",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
@@ -82,7 +85,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=[f"geoaware.{package}" for package in PACKAGES],
-    package_dir={f"geoaware.{floor}": floor for floor in FLOORS},
+    package_dir={f"geoaware.{floor}": folder for floor, folder in FLOORS.items()},
     package_data={
         **{f"geoaware.{floor}": ["py.typed"] for floor in FLOORS},
         "geoaware.kernels": ["py.typed", "include/*.cuh"],

@@ -21,13 +21,13 @@ from typing import Any
 
 import onnx
 
+from geoaware.bench.programs import GEOEXPORT, GEORUN, measured
 from geoaware.examples import PHOTOGRAPHS
 from geoaware.export import recipe_files
 from geoaware.runtime import Bundle
 from geoaware.runtime.manifest import Manifest
 
 from .pairs import data_folder
-from .processes import GEOEXPORT, GEORUN, measured
 from .record import RESULTS, save
 
 NAME = "backbones"

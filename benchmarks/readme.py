@@ -8,9 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from geoaware.bench import report
+from geoaware.bench.report.latest import Latest
 from geoaware.export import recipe_files
 from geoaware.export.parts import part_names
 from geoaware.export.registry import known
+from geoaware.runtime.errors import GeoAwareError
 from geoaware.train.configuration import keys
 from geoaware.train.finetuning.settings import FinetuneSettings
 from geoaware.train.settings import HeadSettings
@@ -30,22 +33,13 @@ def accuracy_table() -> str:
 
 
 def speed_table() -> str:
-    """Programs, and a warm match beside its rivals."""
-    content = _results("lite_speed")
-    lines = ["| process, from start to end | time | peak memory |", "|---|---|---|"]
-    for name, figures in content["programs"].items():
-        lines.append(f"| `{name}` | {figures['wall_s']:.2f} s | {figures['peak_mb']} MB |")
-    lines += [
-        "",
-        "| warm match of two new images, fp32 | median (10th to 90th percentile) | times ours |",
-        "|---|---|---|",
-    ]
-    for name, figures in content["warm_match"].items():
-        spread = (
-            f"{figures['median_ms']:.0f} ms ({figures['p10_ms']:.0f} to {figures['p90_ms']:.0f})"
-        )
-        lines.append(f"| {name} | {spread} | {figures['times_ours']:.2f} |")
-    return "\n".join(lines)
+    """The speed that a user asks for first, beside the fastest rivals."""
+    return report.summary_table(_benchmarks())
+
+
+def performance_tables() -> dict[str, str]:
+    """Every table of the newest benchmarks, by its title."""
+    return report.tables(_benchmarks())
 
 
 def protocol_table() -> str:
@@ -202,6 +196,14 @@ def settings_table(schema: type[BaseModel]) -> str:
     return "\n".join(lines)
 
 
+def _benchmarks() -> Latest:
+    """What `georun bench` measured last, of the result files that are kept here."""
+    found = report.machines(list(RESULTS.glob("*-cores-*.json")))
+    if not found:
+        raise GeoAwareError(f"{RESULTS}: no results of benchmarks; `georun bench` measures them")
+    return max(found, key=lambda machine: machine.newest.date)
+
+
 def _results(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))["results"]
 
@@ -212,4 +214,5 @@ if __name__ == "__main__":
         *(backbones_table, precision_table, trained_table, trained_alphas_table, ablation_table),
     )
     print(*(table() for table in tables), sep="\n\n")
+    print(*performance_tables().values(), sep="\n\n")
     print(*map(settings_table, (HeadSettings, FinetuneSettings)), sep="\n\n")

@@ -17,7 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .processes import GEORUN, measured
+from geoaware.bench.programs import GEORUN, measured
+
 from .record import save
 from .synthetic import random_bundle, spair
 

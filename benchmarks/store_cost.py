@@ -14,11 +14,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from geoaware.bench.programs import GEORUN
 from geoaware.runtime.evaluation.protocols import PROTOCOLS
 
 from .lite_accuracy import score, shipped
 from .pairs import data_folder, pf_willow, spair_mini
-from .processes import GEORUN
 from .record import save
 
 DATASETS = {

@@ -40,7 +40,7 @@ from .tensorrt.engines import (
     with_engines,
 )
 from .tensorrt.proof import proved
-from .verify import frames, photographs, verify, verify_decoder
+from .verify import frames, photographs, prove_bfloat16, verify, verify_decoder
 from .weights import Weights, source_of
 
 VERSIONS_OF = (
@@ -175,6 +175,7 @@ def _models(
         models=models,
         weights=_records(weights),
         parity=verify(request.recipe, reference, folder, models),
+        bfloat16=prove_bfloat16(request.recipe, reference, folder, models, report),
         built=_built(),
         masks=decoder,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..examples import PHOTOGRAPHS
 from ..kernels import match
-from ..runtime.engines import open_engine
+from ..runtime.engines import Device, open_engine
+from ..runtime.engines.openvino import has_bfloat16
 from ..runtime.errors import GeoAwareError
 from ..runtime.extractor import Extractor
 from ..runtime.images import load, to_frame
@@ -135,11 +136,44 @@ def verify_decoder(
     return error
 
 
+def prove_bfloat16(
+    recipe: Recipe,
+    reference: Sequence[Graph],
+    folder: Path,
+    models: Sequence[Model],
+    report: Callable[[str], None],
+) -> Parity | None:
+    """The parity figures of fp16 models that OpenVINO computes in bfloat16, in fp16's tolerance.
+
+    None where they are not in it, where OpenVINO or the processor does not have it, or for models
+    of another precision.
+    """
+    if models[0].precision != "fp16" or not _has_bfloat16():
+        return None
+    report("verifying in bfloat16")
+    parity = measure(recipe, reference, folder, models, "openvino-bf16")
+    if problem := out_of(TOLERANCES["fp16", "fp16"], parity):
+        report(f"not for bfloat16: {problem}; OpenVINO will compute it in fp32")
+        return None
+    return parity
+
+
+def _has_bfloat16() -> bool:
+    try:
+        return has_bfloat16()
+    except GeoAwareError:
+        return False
+
+
 def measure(
-    recipe: Recipe, reference: Sequence[Graph], folder: Path, models: Sequence[Model]
+    recipe: Recipe,
+    reference: Sequence[Graph],
+    folder: Path,
+    models: Sequence[Model],
+    device: Device = "cpu",
 ) -> Parity:
-    """The parity figures of the models in a folder."""
-    extractor = Extractor(folder, models, recipe.frame, "cpu")
+    """The parity figures of the models in a folder, on a device of the host."""
+    extractor = Extractor(folder, models, recipe.frame, device)
     built = [extractor.descriptors(load(each)) for each in photographs(reference)]
     return compare(built, truths(recipe, reference))
 

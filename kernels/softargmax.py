@@ -129,12 +129,10 @@ class _Window:
         whole = self.rows.shape[1] == height and self.columns.shape[1] == width
         if whole and self.rows.all() and self.columns.all():
             return maps
-        index = self.ys.clip(0, height - 1)[:, :, None] * width
-        index = index + self.xs.clip(0, width - 1)[:, None, :]
-        flat = maps.reshape(len(maps), height * width)
-        values = np.take_along_axis(flat, index.reshape(len(index), -1), axis=1)
+        rows = np.arange(len(maps))[:, None] * height + self.ys.clip(0, height - 1)
+        index = rows[:, :, None] * width + self.xs.clip(0, width - 1)[:, None, :]
         on_grid = self.rows[:, :, None] & self.columns[:, None, :]
-        return np.where(on_grid, values.reshape(index.shape), np.float32(-np.inf))
+        return np.where(on_grid, maps.reshape(-1).take(index), np.float32(-np.inf))
 
 
 @overload

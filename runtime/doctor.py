@@ -93,7 +93,7 @@ def _devices() -> dict[str, str]:
     cuda = {f"CUDA {part.name}": part.found or part.missing for part in describe()}
     if cuda["CUDA GPU"] == cuda["CUDA driver"]:
         cuda["CUDA GPU"] = "none without the driver"
-    kinds = ("tensorrt", "tensorrt-rtx")
+    kinds = ("openvino", "tensorrt", "tensorrt-rtx")
     engines = {kind: version_of(kind) or f"missing: {install_command(kind)}" for kind in kinds}
     return {"cpu": cpu, "onnxruntime providers": providers, **cuda, **engines}
 
@@ -101,7 +101,7 @@ def _devices() -> dict[str, str]:
 def _extras() -> dict[str, str]:
     return {
         extra: f"missing {', '.join(names)}: {install_command(extra)}" if names else "ok"
-        for extra in ("eval", "export", "train", "embedded", "cuda")
+        for extra in ("eval", "export", "train", "embedded", "openvino", "cuda")
         for names in [missing(extra)]
     }
 

@@ -181,7 +181,11 @@ class Built(Strict):
 
 
 class Manifest(Strict):
-    """The whole of manifest.json. One of the models gives `descriptors`."""
+    """The whole of manifest.json. One of the models gives `descriptors`.
+
+    bfloat16: the parity of fp16 models as OpenVINO computes them in bfloat16; None where they were
+    not proved in it.
+    """
 
     schema_version: Literal[1] = 1
     name: Name
@@ -189,6 +193,7 @@ class Manifest(Strict):
     models: tuple[Model, ...] = Field(min_length=1)
     weights: tuple[WeightsRecord, ...]
     parity: Parity
+    bfloat16: Parity | None = None
     built: Built
     masks: MaskDecoder | None = None
     engines: tuple[EngineRecord, ...] = ()

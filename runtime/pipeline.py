@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .bundle import Bundle
 from .device_features import DeviceFeatureMap
-from .engines import Device, open_on_device
+from .engines import HOST, Device, open_on_device
 from .engines.choice import Choice, choose
 from .errors import gpu_errors
 from .extractor import Extractor
@@ -43,11 +43,10 @@ class Pipeline:
         self.bundle = bundle.verified()
         self.choice = choice = choose(device, bundle)
         self._hash = bundle.manifest.hash()
+        models, frame = bundle.manifest.models, bundle.manifest.recipe.frame
         self._extractor: Extractor | DeviceExtractor = (
-            Extractor(
-                bundle.path, bundle.manifest.models, bundle.manifest.recipe.frame, "cpu", threads
-            )
-            if choice.device == "cpu"
+            Extractor(bundle.path, models, frame, choice.device, threads)
+            if choice.device in HOST
             else _on_device(bundle, choice)
         )
 

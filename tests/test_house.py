@@ -17,6 +17,8 @@ HEAVY = {"torch", "transformers", "diffusers", "torchvision"}
 FLOORS = ("kernels", "runtime")  # from the ground up; train and export share the top
 TOP = ("train", "export")
 THE_HEAD = "train.head"  # the one module of train that export knows
+# The commands of the runtime that measure the floors above it too, in `benchmarks/bench`.
+BENCH = ("bench.py", "bench_tables.py")
 
 
 def imports(path: Path) -> set[str]:
@@ -45,6 +47,13 @@ def test_a_floor_imports_only_from_floors_below(floor: str):
         assert not {name.split(".")[0] for name in imports(path)} & set(above), path
 
 
+@pytest.mark.parametrize("floor", ["kernels", "runtime", "export", "train"])
+def test_the_floors_know_nothing_of_the_benchmarks(floor: str):
+    commands = {ROOT / "runtime" / "cli" / name for name in BENCH}
+    for path in {*(ROOT / floor).rglob("*.py")} - commands:
+        assert not {name.split(".")[0] for name in imports(path)} & {"bench", "benchmarks"}, path
+
+
 def test_export_takes_the_head_from_train_and_nothing_else():
     for path in (ROOT / "export").rglob("*.py"):
         taken = {name for name in imports(path) if name.split(".")[0] == "train"}
@@ -69,6 +78,7 @@ def test_what_installs_is_complete():
         "geoaware/runtime/datasets/keypoint_groups.json",
         "geoaware/train/presets/animalpose-lite.yaml",
         "geoaware/runtime/evaluation/report/report.html.j2",
+        "geoaware/bench/report/tables.py",
     ):
         assert name in files
 

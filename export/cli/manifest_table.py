@@ -33,6 +33,7 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
     return [
         *rows,
         ("parity", describe(manifest.parity)),
+        *([("in bfloat16", describe(manifest.bfloat16))] if manifest.bfloat16 else []),
         *[_engine(record) for record in manifest.engines],
         ("built", manifest.built.date),
         ("with", versions),

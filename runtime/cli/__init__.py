@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .bench import bench
 from .compare import compare
 from .data import data
 from .doctor import doctor
@@ -35,6 +36,7 @@ for command in (
     store,
     data,
     features,
+    bench,
     doctor,
 ):
     georun.add_command(command)

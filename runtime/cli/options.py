@@ -22,7 +22,18 @@ bundle_option = click.option(
 device_option = click.option(
     "--device",
     "--engine",
-    type=click.Choice(["auto", "cpu", "cuda", "onnxruntime-tensorrt", "tensorrt", "tensorrt-rtx"]),
+    type=click.Choice(
+        [
+            "auto",
+            "cpu",
+            "openvino",
+            "openvino-bf16",
+            "cuda",
+            "onnxruntime-tensorrt",
+            "tensorrt",
+            "tensorrt-rtx",
+        ]
+    ),
     default="auto",
     show_default=True,
     help="What runs the models.",

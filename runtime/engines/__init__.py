@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from ...kernels.cuda.arrays import DeviceArray
     from ...kernels.cuda.gpu import Gpu
 
-Device = Literal["auto", "cpu", "cuda", "onnxruntime-tensorrt", "tensorrt", "tensorrt-rtx"]
+Device = Literal[
+    "auto",
+    "cpu",
+    "openvino",
+    "openvino-bf16",
+    "cuda",
+    "onnxruntime-tensorrt",
+    "tensorrt",
+    "tensorrt-rtx",
+]
+# What computes with the processor, in its memory.
+HOST: tuple[Device, ...] = ("cpu", "openvino", "openvino-bf16")
 Tensors = Mapping[str, NDArray[Any]]
 
 
@@ -69,6 +80,10 @@ def open_engine(
         from .onnxruntime import OnnxRuntimeEngine
 
         return OnnxRuntimeEngine(folder, model, threads)
+    if device in ("openvino", "openvino-bf16"):
+        from .openvino import OpenVinoEngine
+
+        return OpenVinoEngine(folder, model, threads, bfloat16=device == "openvino-bf16")
     from .gpu import current
     from .on_host import OnHost
 

@@ -1,9 +1,11 @@
-"""Outputs of a model on the device, and whether its inputs are what it takes."""
+"""Whether a model's inputs are what it takes, and memory for its outputs on a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from ...kernels.cuda.arrays import DeviceArray
 from ..errors import InputError
@@ -35,7 +37,7 @@ def first_rows(array: DeviceArray, count: int) -> DeviceArray:
     return DeviceArray(array.device, array.pointer, shape, array.dtype, array.owner, array.readonly)
 
 
-def batch_of(model: Model, inputs: Mapping[str, DeviceArray]) -> int:
+def batch_of(model: Model, inputs: Mapping[str, DeviceArray | NDArray[Any]]) -> int:
     """The batch size of a model's inputs. Raises InputError where they are not what it takes."""
     batch = len(inputs[model.inputs[0].name])
     for tensor in model.inputs:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from ..bundle import Bundle
+from ..bundle import FUSED_ATTENTION_OPSET, Bundle
 from ..errors import GeoAwareError, InputError, first_line
-from ..manifest import EngineKind, EngineRecord
+from ..machine import version_of
+from ..manifest import EngineKind, EngineRecord, Manifest
 from . import Device
 from .fit import check_fit
 from .gpu import NoGpuError, ready
@@ -34,9 +35,9 @@ class Choice:
 def choose(device: Device, bundle: Bundle | None = None) -> Choice:
     """What runs a bundle's models on the device asked for.
 
-    `auto` is an engine of the bundle that fits this GPU, else onnxruntime on the GPU, else on the
-    CPU; whatever is broken about a GPU, it never raises. Any other device is that device. A GPU is
-    chosen only where it runs the kernels that match.
+    `auto` is an engine of the bundle that fits this GPU, else onnxruntime on the GPU, else what is
+    fastest on the CPU; whatever is broken, it never raises. Any other device is that device. A GPU
+    is chosen only where it runs the kernels that match.
 
     Raises GeoAwareError, with the reason and how to mend it, where a device cannot be used, and
     InputError for an engine that the bundle does not have.
@@ -45,6 +46,12 @@ def choose(device: Device, bundle: Bundle | None = None) -> Choice:
         raise InputError(f"no device {device!r}; use one of {', '.join(get_args(Device))}")
     if device == "cpu":
         return Choice("cpu")
+    if device == "openvino":
+        _check_openvino()
+        return Choice("openvino")
+    if device == "openvino-bf16":
+        _check_bfloat16(bundle)
+        return Choice("openvino-bf16")
     if device == "auto":
         return _automatic(bundle)
     if device == "cuda" or device == "onnxruntime-tensorrt":
@@ -62,9 +69,9 @@ def _automatic(bundle: Bundle | None) -> Choice:
     try:
         gpu = ready()
     except NoGpuError:
-        return Choice("cpu")
+        return _on_cpu(bundle)
     except Exception as error:
-        return Choice("cpu", passed_over=(first_line(error),))
+        return _on_cpu(bundle, first_line(error))
     for kind in KINDS:
         if bundle and any(record.kind == kind for record in bundle.manifest.engines):
             try:
@@ -74,8 +81,58 @@ def _automatic(bundle: Bundle | None) -> Choice:
     try:
         _check_provider("cuda")
     except Exception as error:
-        return Choice("cpu", passed_over=(*passed_over, first_line(error)))
+        return _on_cpu(bundle, *passed_over, first_line(error))
     return Choice("cuda", passed_over=tuple(passed_over))
+
+
+def _on_cpu(bundle: Bundle | None, *passed_over: str) -> Choice:
+    if not bundle or not _suits_openvino(bundle.manifest) or not version_of("openvino"):
+        return Choice("cpu", passed_over=passed_over)
+    try:
+        _check_openvino()
+    except GeoAwareError as error:
+        return Choice("cpu", passed_over=(*passed_over, str(error)))
+    if bundle.manifest.bfloat16:
+        try:
+            _check_bfloat16(bundle)
+        except GeoAwareError as error:
+            return Choice("openvino", passed_over=(*passed_over, str(error)))
+        return Choice("openvino-bf16", passed_over=passed_over)
+    return Choice("openvino", passed_over=passed_over)
+
+
+def _suits_openvino(manifest: Manifest) -> bool:
+    """Whether OpenVINO is faster than onnxruntime, as docs/performance.md measures it.
+
+    It is for transformers, and at fp16, where onnxruntime converts to and fro. It is not for
+    fp32 convolutions, which gain nothing for its slower start, nor at int8, where its results are
+    not those that the build has proved.
+    """
+    if manifest.precision == "fp32":
+        return all(model.opset >= FUSED_ATTENTION_OPSET for model in manifest.models)
+    return manifest.precision == "fp16"
+
+
+def _check_openvino() -> None:
+    from .openvino import load
+
+    load()
+
+
+def _check_bfloat16(bundle: Bundle | None) -> None:
+    """Raise GeoAwareError where the processor has no bfloat16, or nobody proved the bundle in it.
+
+    Without a bundle, the processor alone is looked at.
+    """
+    from .openvino import has_bfloat16
+
+    if not has_bfloat16():
+        raise GeoAwareError("this processor does not compute in bfloat16; use --device openvino")
+    if bundle and not bundle.manifest.bfloat16:
+        raise GeoAwareError(
+            f"{bundle.path}: was not proved in bfloat16, as builds with --fp16 are where OpenVINO "
+            "is installed and the processor has it; build it again so, or use --device openvino"
+        )
 
 
 def _check_built(kind: EngineKind, bundle: Bundle) -> None:

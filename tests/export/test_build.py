@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,10 @@ from geoaware.export.modules import reference_graphs
 from geoaware.export.parts import resolve_all
 from geoaware.export.publish import building, publish
 from geoaware.export.request import Request
-from geoaware.export.verify import TOLERANCES, ParityError, measure
+from geoaware.export.verify import TOLERANCES, ParityError, measure, prove_bfloat16
 from geoaware.runtime import Bundle, GeoAwareError, Pipeline
+from geoaware.runtime.engines.openvino import has_bfloat16
+from geoaware.runtime.manifest import Parity
 from geoaware.runtime.recipe import Recipe
 
 from .conftest import quiet
@@ -48,6 +51,28 @@ def test_every_precision_is_verified_and_says_what_it_is(built: Built, precision
         assert parity.match_agreement >= 0.999
     assert bundle.manifest.weights[0].licence == "Apache-2.0"
     assert Pipeline.load(bundle.path).extract(PHOTOGRAPHS[0]).descriptors.shape == (4, 4, 496)
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="the processor has no bfloat16")
+def test_fp16_is_proved_in_bfloat16_too(
+    built: Built, tiny: Recipe, monkeypatch: pytest.MonkeyPatch
+):
+    reference = reference_graphs(tiny, resolve_all(tiny, {}))
+    half, whole = built("fp16"), built("fp32")
+    tolerance = TOLERANCES["fp16", "fp16"]
+
+    def proved(bundle: Bundle, least: float) -> Parity | None:
+        changed = replace(tolerance, cosine_min=least, cosine_mean=least, near_agreement=0)
+        monkeypatch.setitem(TOLERANCES, ("fp16", "fp16"), changed)
+        return prove_bfloat16(tiny, reference, bundle.path, bundle.manifest.models, said.append)
+
+    said: list[str] = []
+    found = proved(half, 0.9)
+    assert found
+    assert half.manifest.parity.cosine_min > found.cosine_min > 0.9
+    assert proved(half, 0.999999) is None
+    assert said[-1].startswith("not for bfloat16: cosine_min")
+    assert proved(whole, 0.9) is None
 
 
 def initializer_types(bundle: Bundle) -> set[int]:

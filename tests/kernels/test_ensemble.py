@@ -42,7 +42,7 @@ def test_maps_are_weighted_and_added(shapes, count, rows, columns):
 
 
 def test_many_queries_come_in_blocks_that_fit_together():
-    queries, target = descriptors(0, 700, 4), descriptors(1, 60, 60, 4)
+    queries, target = descriptors(0, 1500, 4), descriptors(1, 60, 60, 4)
     parts = list(ensemble_blocks([queries, queries], [target, target], (0.5, 0.5), (60, 60)))
     assert len(parts) > 1
     whole = np.concatenate([block for _, block in parts])

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
 from ...bundle import Bundle, build_command, find
 from ...engines import Device
@@ -115,4 +114,6 @@ def _tracked(targets: Sequence[str]) -> Iterator[str]:
     if len(targets) < 4:
         yield from targets
         return
+    from rich.progress import track
+
     yield from track(targets, "matching", console=progress(), transient=True)

@@ -1,0 +1,1 @@
+"""Latency and throughput beside rivals: what `georun bench` measures, reports and compares."""

@@ -1,0 +1,116 @@
+"""Where a run comes from: the code, the machine and the software."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from geoaware.runtime import machine
+from geoaware.runtime.machine import version_of
+
+Fact = str | int | None
+
+PACKAGES = (
+    "geoaware",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "torch",
+    "tensorrt",
+    "tensorrt-rtx",
+)
+INSTRUCTIONS = {
+    "avx2": "AVX2",
+    "avx_vnni": "AVX-VNNI",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx512_bf16": "AVX-512 bf16",
+    "amx_tile": "AMX",
+    "amx_int8": "AMX int8",
+    "amx_bf16": "AMX bf16",
+    "sve": "SVE",
+    "i8mm": "I8MM",
+    "bf16": "bf16",
+}
+
+
+def versions() -> dict[str, str]:
+    """The versions of what computes, "missing" where it is not installed."""
+    return machine.versions(PACKAGES)
+
+
+def commit() -> str:
+    """The state of the checkout that this code lies in, or else the version that is installed."""
+    here = Path(__file__)
+    if _git("ls-files", here.name):
+        return _git("describe", "--always", "--dirty")
+    return f"geoaware {version_of('geoaware')}"
+
+
+def hardware() -> dict[str, Fact]:
+    """Processor, cores, memory and instructions that matter; the GPU and its driver, or None."""
+    return {
+        **machine.hardware(),
+        "memory_gb": _memory_gb(),
+        "instructions": _instructions(),
+        **_gpu(),
+    }
+
+
+def _git(*words: str) -> str:
+    """What git says about this folder; nothing where there is no git or no repository."""
+    command = ["git", *words]
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
+def _memory_gb() -> int | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return None
+
+
+def _instructions() -> str | None:
+    """Of the instructions that decide how fast networks run, those that this processor has."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return None
+    flags: set[str] = set()
+    for line in lines:
+        name, _, words = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            flags.update(words.split())
+    return ", ".join(title for flag, title in INSTRUCTIONS.items() if flag in flags) or "none"
+
+
+def _gpu() -> dict[str, Fact]:
+    """Asked of the driver, which makes no context on the GPU for it."""
+    from geoaware.kernels.cuda import libcuda
+    from geoaware.kernels.cuda.context import Context
+    from geoaware.kernels.cuda.errors import CudaError
+    from geoaware.kernels.cuda.open import ORDINAL
+
+    try:
+        libcuda.initialise()
+        return {"gpu": Context(ORDINAL).name, "driver": _driver()}
+    except CudaError:
+        return {"gpu": None, "driver": None}
+
+
+def _driver() -> str:
+    from geoaware.kernels.cuda import libcuda
+
+    number = libcuda.integer("cuDriverGetVersion")
+    cuda = f"CUDA {number // 1000}.{number % 1000 // 10}"
+    try:
+        return f"{Path('/sys/module/nvidia/version').read_text('utf-8').strip()}, {cuda}"
+    except OSError:
+        return cuda
