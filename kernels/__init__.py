@@ -9,7 +9,8 @@ must compute.
 from .ensemble import bilinear, ensemble_blocks, resized
 from .matching import Found, locate, match
 from .neighbours import Neighbours, neighbours
-from .similarity import nearest, one_thread, sample, similarity_blocks, unit
+from .products import one_thread
+from .similarity import nearest, sample, similarity_blocks, unit
 from .softargmax import SoftArgmax, Variant, window_softargmax
 
 __all__ = [

@@ -7,7 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from .similarity import Float32, blocks, products
+from .products import Float32, products
+from .similarity import blocks
 
 
 def ensemble_blocks(

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ensemble import resized
-from .similarity import Float32, unit
+from .products import Float32
+from .similarity import unit
 
 Normalise = Literal["tap", "backbone", "none"]
 

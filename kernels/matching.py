@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dispatch import OnDevice, check_host, device_arrays, on_device
-from .similarity import Float32, similarity_blocks
+from .products import Float32
+from .similarity import similarity_blocks
 from .softargmax import SoftArgmax, expected_cells
 
 if TYPE_CHECKING:

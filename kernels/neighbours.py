@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dispatch import OnDevice, check_host, device_arrays, on_device
-from .similarity import Float32, blocks, products
+from .products import Float32, products
+from .similarity import blocks
 
 if TYPE_CHECKING:
     from .cuda.neighbours import NeighboursOnDevice

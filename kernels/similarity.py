@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from functools import cache
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from .dispatch import OnDevice, check_host, device_arrays, on_device
+from .products import Float32, products
 
 if TYPE_CHECKING:
     from .cuda.arrays import DeviceArray
 
 How: TypeAlias = Literal["nearest", "bilinear"]
-Float32 = NDArray[np.float32]
 
 # Every block has BLAS put the target into an order of its own once more.
 BLOCK_BYTES = 16 * 2**20
-
-# Multiply-adds below which a product runs on one thread: a few milliseconds' worth. BLAS keeps
-# the threads it woke spinning for tens of milliseconds, and they take the cores from the engine
-# that extracts the next image.
-ONE_THREAD = 100_000_000
-
-# So few rows against many: BLAS copies the many into an order of its own before it multiplies, and
-# that takes longer than the product. Products of so few multiply-adds and results OpenBLAS computes
-# where they lie, given AVX-512 (its kernel/x86_64/sgemm_small_kernel_permit_skylakex.c): 12 rows
-# against 3600 take half the time in such parts, of 256, 768 and 3968 channels alike.
-FEW_ROWS, PART, PART_RESULTS = 25, 1_000_000, 1_200
-
-_lock = Lock()
-_holders = 0
-_limit: Any = None
 
 
 def unit(descriptors: NDArray[np.floating]) -> Float32:
@@ -150,53 +131,8 @@ def blocks(queries: int, cells: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def products(a: Float32, b: Float32) -> Float32:
-    """Dot products of every row of a (N, C) with every row of b (M, C): (N, M).
-
-    Raises ValueError where a value is not finite.
-    """
-    few = 1 < len(a) <= FEW_ROWS
-    with one_thread() if few or a.size * len(b) <= ONE_THREAD else nullcontext():
-        product = _products_by_parts(a, b) if few else a @ b.T
-    if not np.isfinite(product.sum()):
-        raise ValueError("descriptors hold NaN or infinite values")
-    return product
-
-
-def _products_by_parts(a: Float32, b: Float32) -> Float32:
-    """As `products`, a few rows of b at a time."""
-    step = max(1, min(PART // max(1, a.size), PART_RESULTS // len(a)))
-    product = np.empty((len(a), len(b)), np.float32)
-    for start in range(0, len(b), step):
-        part = slice(start, start + step)
-        np.matmul(a, b[part].T, out=product[:, part])
-    return product
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep BLAS to one thread; for all threads of the process, until the last one leaves."""
-    global _holders, _limit
-    with _lock:
-        if _holders == 0:
-            _limit = _blas().limit(limits=1, user_api="blas")
-        _holders += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _holders -= 1
-            if _holders == 0:
-                _limit.restore_original_limits()
-
-
 def _halves_up(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """The nearest whole numbers. Adding 1/2 first would round what is just below a half up, too."""
     low = np.floor(values)
     whole: NDArray[np.floating] = low + (values - low >= 0.5)
     return whole
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()

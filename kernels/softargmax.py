@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dispatch import OnDevice, check_host, device_arrays, on_device
-from .similarity import Float32, similarity_blocks, unit
+from .products import Float32
+from .similarity import similarity_blocks, unit
 
 if TYPE_CHECKING:
     from .cuda.arrays import DeviceArray

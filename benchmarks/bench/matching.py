@@ -109,6 +109,8 @@ def _measured(case: Case, pairs: Sequence[Pair], settings: Settings, gpu: Any) -
 def _times(asks: dict[str, list[Ask]], pace: Pace) -> dict[str, Spread]:
     systems = {name: asks[name][:FEW_PAIRS] for name in asks if name in SYSTEM_POINTS}
     others = {name: calls for name, calls in asks.items() if name not in systems}
+    # No engine is among them, whose threads would take longer to go to sleep.
+    pace = replace(pace, pause=min(pace.pause, 0.01), short=min(pace.short, 0.02))
     few = replace(pace, repeats=min(pace.repeats, pace.least))
     return interleaved(_spaced(others), pace) | interleaved(systems, few)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +19,15 @@ class Pace:
 
     repeats: so many times, or as often as goes into `seconds`, but in at least `least` turns.
     pause: seconds before every turn, in which the threads of the contender before go to sleep.
-    short: seconds; calls that take less run once more, untimed, before each turn.
+    short: seconds. Where the fastest contender's calls take less, every contender's turn begins
+        with an untimed call, which wakes its threads, and lasts so long.
     """
 
     repeats: int = 20
     seconds: float = 3.0
     least: int = 5
     pause: float = 0.03
-    short: float = 0.02
+    short: float = 0.05
 
 
 def interleaved(
@@ -47,27 +49,26 @@ def times(
     """
     pace = pace or Pace()
     rotations: dict[str, Iterator[Call]] = {}
-    first: dict[str, float] = {}
+    fastest = math.inf
     for name, calls in contenders.items():
-        first[name] = min(_seconds(call) for call in (*calls, calls[0]))
+        fastest = min(fastest, *(_seconds(call) for call in (*calls, calls[0])))
         rotations[name] = cycle(calls)
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     turns = 0
     while turns < pace.least or not all(_enough(values, pace) for values in taken.values()):
         for name, rotation in rotations.items():
             time.sleep(pace.pause)
-            taken[name] += _turn(rotation, first[name] < pace.short, pace)
+            taken[name] += _turn(rotation, pace.short if fastest < pace.short else 0)
         turns += 1
     return {name: [1000 * each for each in values] for name, values in taken.items()}
 
 
-def _turn(calls: Iterator[Call], is_short: bool, pace: Pace) -> list[float]:
-    """One call's seconds; of calls that are short, as many as fill `short` seconds."""
-    if not is_short:
-        return [_seconds(next(calls))]
-    next(calls)()
-    values: list[float] = []
-    while not values or sum(values) < pace.short:
+def _turn(calls: Iterator[Call], fill: float) -> list[float]:
+    """One call's seconds; or, after an untimed call, of as many as fill so many seconds."""
+    if fill:
+        next(calls)()
+    values = [_seconds(next(calls))]
+    while sum(values) < fill:
         values.append(_seconds(next(calls)))
     return values
 

@@ -147,10 +147,14 @@ class OpenVinoEngine:
 
 
 def _share(threads: int | None) -> dict[str, int]:
-    """Streams of so many threads each, together as many as there are cores."""
-    if threads is None:
+    """Streams of so many threads each, together as many as there are cores.
+
+    For all cores nothing is set: with their number given, it is slower than left to itself.
+    """
+    cores = os.cpu_count() or 1
+    if threads is None or threads == cores:
         return {}
-    streams = max(1, (os.cpu_count() or 1) // threads)
+    streams = max(1, cores // threads)
     return {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": streams * threads}
 
 
