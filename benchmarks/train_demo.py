@@ -1,9 +1,9 @@
 """From photographs to a better `lite`: extract, train, build, evaluate, with every command timed.
 
 Trains the head of the preset animalpose-lite on AnimalPose photographs, builds it into bundles
-that keep no and some share of the similarity of `lite`, and compares them with `lite` on
-SPair-71k-mini and on PF-Willow, of which nothing was learnt; docs/training.md says what part they
-had in choosing the preset.
+that keep no and some share of the similarity of `lite`, and into one of larger frames, and
+compares them with `lite` on SPair-71k-mini and on PF-Willow, of which nothing was learnt;
+docs/training.md says what part they had in choosing the preset.
 Writes results/train_demo.json.
 
     GEOAWARE_DATA=DIR python -m benchmarks.train_demo
@@ -31,7 +31,9 @@ from .record import save
 from .trained_pck import MeasuredSet, Shares, shares, summary, unseen_sets
 
 PRESET = "animalpose-lite"
-KEPT = (0.4, 0.7)
+LARGER = "--frame", "640"
+# Options of `geoexport build lite --head RUN`.
+TRAINED: tuple[tuple[str, ...], ...] = ((), ("--keep", "0.4"), ("--keep", "0.7"), LARGER)
 
 
 def main() -> None:
@@ -50,14 +52,16 @@ def main() -> None:
         }
         before = {measured.title: _shares(Pipeline.load(), measured) for measured in sets}
         rows = {"lite": {title: _figures(sets, title, found) for title, found in before.items()}}
-        for keep in (0, *KEPT):
-            title = f"lite-animalpose, --keep {keep:g}" if keep else "lite-animalpose"
-            bundle = folder / f"keep-{keep:g}"
-            options = ("--head", str(run), "--keep", f"{keep:g}", "--out", str(bundle))
-            commands[f"build {title}"] = _timed("geoexport", "build", "lite", *options)
+        head = "--head", str(run)
+        wanted = [("lite", LARGER, ()), *(("lite-animalpose", each, head) for each in TRAINED)]
+        for name, options, of_head in wanted:
+            title = ", ".join(filter(None, (name, " ".join(options))))
+            bundle = folder / title
+            build = "geoexport", "build", "lite", *of_head, *options, "--out", str(bundle)
+            commands[f"build {title}"] = _timed(*build)
             after = {measured.title: _shares(Pipeline.load(bundle), measured) for measured in sets}
             rows[title] = {
-                name: _figures(sets, name, found, before[name]) for name, found in after.items()
+                each: _figures(sets, each, found, before[each]) for each, found in after.items()
             }
         trained = _training(run)
     content = {"commands": commands, "training": trained, "pck": rows}

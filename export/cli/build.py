@@ -82,16 +82,16 @@ def build(
     chosen: Precision = "fp16" if fp16 else precision or "fp32"
     if compact and chosen != "fp32":
         raise click.UsageError("--compact is for fp32 models; fp16 and int8 are small already")
-    if head and frame:
-        raise click.UsageError("--frame and --head exclude each other: the run has its frame")
     if keep is not None and not head:
         raise click.UsageError("--keep is for --head: the share that a head leaves to the recipe")
     trained = head_run.read(head) if head else None
     content = recipe_files.load(recipe)
+    if trained:
+        content = trained.recipe_for(content, keep or 0.0)
     if frame:
         content = recipe_files.at_side(content, frame)
     request = Request(
-        recipe=trained.recipe_for(content, keep or 0.0) if trained else content,
+        recipe=content,
         precision=chosen,
         compact=compact,
         asked_opset=opset,

@@ -110,6 +110,18 @@ def test_the_bundle_says_what_it_is(bundle: Bundle):
     assert bundle.build_command() == command
 
 
+def test_a_head_may_see_other_frames_than_it_was_trained_on(run: Path, tmp_path: Path):
+    out = tmp_path / "larger"
+    arguments = ["build", "lite", "--head", str(run), "--frame", "96", "--out", str(out)]
+    assert CliRunner().invoke(geoexport, arguments).exit_code == 0
+    bundle = Bundle.open(out)
+    recipe = bundle.manifest.recipe
+    assert (bundle.manifest.name, recipe.frame.side, recipe.grid) == ("lite-beasts-96px", 96, 6)
+    found = Pipeline.load(out).extract(PHOTOGRAPHS[0]).descriptors
+    np.testing.assert_allclose(found, descriptors(recipe, run / "best.safetensors"), atol=1e-4)
+    assert bundle.build_command() == f"geoexport build lite --frame 96 --head RUN --out {out}"
+
+
 def test_any_checkpoint_is_built_and_engines_of_it(
     make_run: MakeRun, tensorrt: FakeTensorRT, tmp_path: Path
 ):
@@ -244,7 +256,7 @@ def test_mistakes_get_one_line(run: Path, make_run: MakeRun, tmp_path: Path):
     head = ("--head", str(run))
     for arguments, status, says in (
         (("dinov2-s", *head), 2, f"{run} was trained for recipe lite, not dinov2-s"),
-        (("lite", *head, "--frame", "64"), 2, "--frame and --head exclude each other"),
+        (("lite", *head, "--frame", "65"), 2, "frame side 65 does not fit lite: use a multiple of"),
         (("lite", "--keep", "0.3"), 2, "--keep is for --head"),
         (("lite", *head, "--keep", "1"), 2, "--keep"),
         (("lite", *head, "--weights", "beasts=x"), 2, "--weights beasts=… and --head"),
