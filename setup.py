@@ -33,7 +33,7 @@ EXTRAS = {
     # georun eval, tune and report: .mat annotations, plots, web pages
     "eval": ["Jinja2>=3.1", "matplotlib>=3.8", "scipy>=1.11"],
     # --device openvino, which auto prefers on a CPU for transformers and at fp16
-    "openvino": ["openvino>=2025.0"],
+    "openvino": ["openvino>=2026.1"],
     # geotrain; TensorBoard and W&B are used where they are installed
     "train": [
         "accelerate>=1.0",

@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .processes import GEORUN
+from geoaware.bench.programs import GEORUN
+
 from .record import RESULTS
 
 COMMITTED = RESULTS / "pf_willow_lite" / "results.json"

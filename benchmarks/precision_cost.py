@@ -18,10 +18,10 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from geoaware.bench.programs import GEOEXPORT
 from geoaware.runtime import Bundle
 
 from .pairs import data_folder
-from .processes import GEOEXPORT
 from .record import save
 from .saliency_weights import HOW, dinov2_state, saliency_model
 from .store_cost import stored

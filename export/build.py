@@ -44,7 +44,8 @@ from .verify import frames, photographs, prove_bfloat16, verify, verify_decoder
 from .weights import Weights, source_of
 
 VERSIONS_OF = (
-    "geoaware", "torch", "transformers", "diffusers", "onnx", "onnxscript", "onnxruntime", "numpy"
+    "geoaware", "torch", "transformers", "diffusers", "onnx", "onnxscript", "onnxruntime",
+    "openvino", "numpy",
 )  # fmt: skip
 
 Report = Callable[[str], None]

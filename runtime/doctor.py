@@ -11,6 +11,7 @@ from typing import Any
 
 from ..kernels.cuda.describe import describe
 from .bundle import Bundle, home, installed, is_shipped
+from .engines.openvino import load as load_openvino
 from .errors import GeoAwareError, first_line
 from .machine import version_of, versions
 
@@ -95,7 +96,17 @@ def _devices() -> dict[str, str]:
         cuda["CUDA GPU"] = "none without the driver"
     kinds = ("openvino", "tensorrt", "tensorrt-rtx")
     engines = {kind: version_of(kind) or f"missing: {install_command(kind)}" for kind in kinds}
+    if version_of("openvino"):
+        engines["openvino"] = _openvino()
     return {"cpu": cpu, "onnxruntime providers": providers, **cuda, **engines}
+
+
+def _openvino() -> str:
+    """Its version, or why it cannot be used."""
+    try:
+        return str(load_openvino().__version__)
+    except GeoAwareError as error:
+        return str(error)
 
 
 def _extras() -> dict[str, str]:

@@ -253,7 +253,10 @@ class Manifest(Strict):
         return any(record.source.startswith(RANDOM) for record in self.weights)
 
     def hash(self) -> str:
-        """16 hex digits that change whenever the descriptors of an image may change."""
+        """16 hex digits that change whenever the descriptors of an image may change.
+
+        What a proved device rounds otherwise is no change: fp16 on a GPU, bfloat16 on a CPU.
+        """
         content = {
             "frame": self.recipe.frame.model_dump(exclude_defaults=True),
             "models": [[file.sha256 for file in model.files] for model in self.models],

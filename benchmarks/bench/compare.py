@@ -85,14 +85,19 @@ class Comparison(_Strict):
             each for each in self.changes if each.contender == OURS and each.verdict == "worse"
         )
 
+    @property
+    def lost(self) -> tuple[Row, ...]:
+        """Our own figures of the old run that the new one should have, and has not."""
+        return tuple(row for row in self.old.only_here if row.contender == OURS)
+
 
 def compare(old: Path, new: Path) -> Comparison:
     """Compare the last run of a result file with the last one of another that has its suites.
 
     Both may be the same file: then its last run is compared with the one before.
 
-    Raises InputError where there is no such run, or the two were not measured on the same hardware
-    with the same number of threads, and what `rows.read` raises.
+    Raises InputError where there is no such run, the two were not measured on the same hardware
+    with the same number of threads, or none of our figures is in both; and what `rows.read` raises.
     """
     newest = read(new).runs[-1]
     before = read(old).runs
@@ -102,14 +107,16 @@ def compare(old: Path, new: Path) -> Comparison:
     having = [run for run in before if wanted <= _suites(run)]
     if not having:
         earlier = "earlier " if old.resolve() == new.resolve() else ""
-        raise InputError(f"{old}: holds no {earlier}run of {', '.join(sorted(wanted))}")
+        raise InputError(f"{old}: holds no {earlier}run with all of {', '.join(sorted(wanted))}")
     _check_comparable(having[-1], newest)
-    return compared(having[-1], newest)
+    found = compared(having[-1], newest)
+    _check_compared(found)
+    return found
 
 
 def compared(old: Run, new: Run) -> Comparison:
-    """Compare two runs, in the suites of the newer one, row by row."""
-    suites = _suites(new)
+    """Compare two runs row by row, in the suites of the newer one; of the same command, in all."""
+    suites = _suites(old) if old.command == new.command else _suites(new)
     olds = {_key(row): row for row in old.rows if row.spread and row.suite in suites}
     news = {_key(row): row for row in new.rows if row.spread}
     changes = tuple(_change(olds[key], row) for key, row in news.items() if key in olds)
@@ -172,8 +179,20 @@ def _key(row: Row) -> tuple[object, ...]:
     return row.suite, tuple(sorted(row.case.items())), row.contender, row.unit
 
 
+def _check_compared(comparison: Comparison) -> None:
+    """Raise InputError where we were measured, and no figure of ours has anything beside it."""
+    alone = any(
+        row.contender == OURS for side in (comparison.old, comparison.new) for row in side.only_here
+    )
+    if alone and not any(each.contender == OURS for each in comparison.changes):
+        raise InputError(
+            "nothing of ours was measured in both runs: "
+            f"`{comparison.old.command}` and `{comparison.new.command}`"
+        )
+
+
 def _check_comparable(old: Run, new: Run) -> None:
-    for name in ("cpu", "gpu", "cores"):
+    for name in ("cpu", "gpu", "cores", "instructions"):
         before, now = old.hardware.get(name), new.hardware.get(name)
         if before != now:
             raise InputError(f"measured on different hardware: {name} {before} and {now}")

@@ -14,6 +14,7 @@ import numpy as np
 from geoaware.examples import PHOTOGRAPHS
 from geoaware.runtime import Bundle, GeoAwareError, Pipeline
 from geoaware.runtime.engines import HOST, open_engine
+from geoaware.runtime.errors import first_line
 from geoaware.runtime.images import load, to_frame
 
 from .caches import beyond_caches
@@ -79,7 +80,7 @@ class Contenders:
 def contenders(pipeline: Pipeline, threads: int, watch: Watch) -> Contenders:
     """Open every contender, each with so many CPU threads, and compare what they make.
 
-    A rival whose descriptors are not ours is missing.
+    A rival that fails, or whose descriptors are not ours, is missing.
     """
     found = Contenders(pipeline)
     manifest = pipeline.bundle.manifest
@@ -92,19 +93,26 @@ def contenders(pipeline: Pipeline, threads: int, watch: Watch) -> Contenders:
             network = opener(pipeline.bundle, threads)
             made = [network(frame[None]).copy() for frame in _frames(pipeline.bundle, PHOTOGRAPHS)]
             if expected:
-                found.differences[name] = _difference(made, expected, manifest.precision)
+                found.differences[name] = difference(made, expected, manifest.precision)
         except GeoAwareError as error:
             found.missing[name] = str(error)
+        except Exception as error:  # other people's libraries fail in their own ways
+            if name == OURS:
+                raise
+            found.missing[name] = f"fails: {first_line(error)}"
         else:
             expected = expected or made
             found.networks[name] = network
     return found
 
 
-def _difference(made: Sequence[Float32], expected: Sequence[Float32], precision: str) -> float:
-    """The largest absolute difference. Raises GeoAwareError where a cell points elsewhere."""
+def difference(made: Sequence[Float32], expected: Sequence[Float32], precision: str) -> float:
+    """The largest absolute difference of a rival's descriptors (…, channels) from ours.
+
+    Raises GeoAwareError where a cell points elsewhere.
+    """
     pairs = list(zip(made, expected, strict=True))
-    cosine = min(float(np.einsum("bhwc,bhwc->bhw", *pair).min()) for pair in pairs)
+    cosine = min(float(np.einsum("...c,...c->...", *pair).min()) for pair in pairs)
     if not cosine >= LEAST_COSINE[precision]:
         raise GeoAwareError(f"computes something else: a cell's cosine with ours is {cosine:.4f}")
     return max(float(abs(a - b).max()) for a, b in pairs)

@@ -31,14 +31,14 @@ from geoaware.runtime.recipe import Matching
 from geoaware.runtime.store import FeatureStore, Key
 
 from . import made_dataset as made
-from .match import Features, features_of
+from .match import Features, difference_of, features_of, is_asked
 from .rivals import networks_pytorch
 from .rows import OURS, Row, Spread
 from .settings import Settings, Watch
 
 IMAGES = 48
 PAIRS = 300
-TURNS = 3
+TURNS = 5
 PROTOCOL = PROTOCOLS["image"]
 ALPHA = 0.1
 SAME = 0.1  # percentage points, within which PCK must agree
@@ -50,8 +50,7 @@ Call = Callable[[], object]
 
 def rows(settings: Settings, watch: Watch) -> Iterator[Row]:
     """Measure the shipped bundle, where it is among the recipes and precisions asked for."""
-    manifest = Bundle.open().manifest
-    if manifest.name in settings.recipes and manifest.precision in settings.precisions:
+    if is_asked(settings, watch, "evaluation"):
         yield from measured(settings, watch, IMAGES, PAIRS, TURNS)
 
 
@@ -113,17 +112,19 @@ def extraction(task: Task, turns: int) -> Iterator[Row]:
     numbers = count()
     task.pipeline.extract(task.images[0])
     calls: dict[str, Call] = {OURS: lambda: _store_all(task, f"turn{next(numbers)}")}
+    differences: dict[str, float] = {}
     try:
         network = networks_pytorch.eager(task.pipeline.bundle, task.settings.threads)
+        features = features_of(task.pipeline.bundle, network)
+        differences[EAGER] = difference_of(task.pipeline, features, task.images[0])
     except GeoAwareError as error:
         yield task.row("extraction", EAGER, "images/s", missing=str(error))
     else:
-        features = features_of(task.pipeline.bundle, network)
-        features(task.images[0])
         calls[EAGER] = partial(_save_all, task, features)
     for name, seconds in in_turns(calls, turns).items():
-        rates = [len(task.images) / each for each in seconds]
-        yield task.row("extraction", name, "images/s", spread=Spread.of(rates))
+        rates = Spread.of([len(task.images) / each for each in seconds])
+        far = differences.get(name)
+        yield task.row("extraction", name, "images/s", spread=rates, difference=far)
     for name, pattern in {OURS: "turn0/**/*.safetensors", EAGER: "*.float32.pt"}.items():
         if sizes := [path.stat().st_size for path in task.folder.glob(pattern)]:
             yield task.row("an image on disk", name, "bytes", spread=Spread.of(sizes))

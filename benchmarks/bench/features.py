@@ -84,6 +84,7 @@ def _measured(
             unit="ms",
             spread=spread,
             difference=found.differences.get(name),
+            device=found.pipeline.device if name == OURS else None,
         )
         for name, spread in spreads.items()
     ]

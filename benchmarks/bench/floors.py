@@ -1,10 +1,11 @@
 """The least that work can take on this machine: the roofline of Williams et al. (CACM 2009).
 
-Operations are counted over the machine's measured rate of a large product, bytes over its measured
-copy; no machine takes less than the longer of the two. Counted are multiplications and additions of
-convolutions, matrix products and attentions, and the bytes that must move whatever is kept in the
-caches: what is read at first (weights, inputs) and what is answered. What passes from one layer to
-the next may stay in the caches and is not counted.
+Operations are counted over the rate of a large product, bytes over that of a copy, each the best
+(the 99th percentile) that was measured on the machine: by a median, half of what runs at full speed
+would take less than its floor. Nothing takes less than the longer of the two. Counted are
+multiplications and additions of convolutions, matrix products and attentions, and the bytes that
+must move whatever is kept in the caches: what is read at first (weights, inputs) and what is
+answered. What passes from one layer to the next may stay in the caches and is not counted.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ class Floors:
 
     def __init__(self, machine: Iterable[Row], watch: Watch) -> None:
         """Raises GeoAwareError where the machine's rates were not measured."""
-        rates = {row.case["what"]: row.spread.median for row in machine if row.spread}
+        rates = {row.case["what"]: row.spread.p99 for row in machine if row.spread}
         try:
             self._rates = rates[PRODUCT], rates[COPY]
         except KeyError as error:

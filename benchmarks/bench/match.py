@@ -29,10 +29,10 @@ from geoaware.runtime.engines import HOST
 from geoaware.runtime.images import load, to_frame
 
 from . import programs
-from .contenders import LEAST_COSINE
+from .contenders import difference
 from .pictures import crops
 from .rivals.networks import Network, openers
-from .rows import OURS, Row, Spread
+from .rows import OURS, Row, Spread, Suite
 from .settings import Settings, Watch
 from .timing import interleaved
 
@@ -51,13 +51,21 @@ Match = Callable[[Path, Path], object]
 
 def rows(settings: Settings, watch: Watch) -> Iterator[Row]:
     """Measure the shipped bundle, where it is among the recipes and precisions asked for."""
-    manifest = Bundle.open().manifest
-    if manifest.name in settings.recipes and manifest.precision in settings.precisions:
+    if is_asked(settings, watch, "match"):
         with TemporaryDirectory() as folder:
             pictures = [crop.path for crop in crops(Path(folder), max(PAIRS, TARGETS + 1))]
             yield from cold(settings, watch, PHOTOGRAPHS[:2], COLD_RUNS)
             yield from warm(settings, watch, pictures, PAIRS)
             yield from cold(settings, watch, pictures[: TARGETS + 1], MANY_RUNS)
+
+
+def is_asked(settings: Settings, watch: Watch, suite: Suite) -> bool:
+    """Whether the shipped bundle shall be measured; says so where it shall not."""
+    manifest = Bundle.open().manifest
+    if manifest.name in settings.recipes and manifest.precision in settings.precisions:
+        return True
+    watch.note(f"{suite}: nothing to do; it measures {manifest.name} in {manifest.precision} alone")
+    return False
 
 
 def cold(settings: Settings, watch: Watch, pictures: Sequence[Path], runs: int) -> Iterator[Row]:
@@ -145,7 +153,7 @@ def warm(settings: Settings, watch: Watch, pictures: Sequence[Path], pairs: int)
             continue
         try:
             features = features_of(bundle, opened(bundle, settings.threads))
-            differences[name] = _difference(pipeline, features, pictures[0])
+            differences[name] = difference_of(pipeline, features, pictures[0])
         except GeoAwareError as error:
             yield _row("warm", name, "ms", missing=str(error))
         else:
@@ -181,16 +189,10 @@ def features_of(bundle: Bundle, network: Network) -> Features:
     return features
 
 
-def _difference(pipeline: Pipeline, features: Features, path: Path) -> float:
-    """How far descriptors of a picture lie from ours, largest absolute difference.
-
-    Raises GeoAwareError where a cell points elsewhere.
-    """
+def difference_of(pipeline: Pipeline, features: Features, path: Path) -> float:
+    """How far a rival's descriptors of a picture lie from ours, as `contenders.difference`."""
     theirs, ours = features(path).descriptors, pipeline.extract(path).descriptors
-    cosine = float((theirs * ours).sum(axis=2).min())
-    if not cosine >= LEAST_COSINE[pipeline.bundle.manifest.precision]:
-        raise GeoAwareError(f"computes something else: a cell's cosine with ours is {cosine:.4f}")
-    return float(abs(theirs - ours).max())
+    return difference([theirs], [ours], pipeline.bundle.manifest.precision)
 
 
 def _row(

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from geoaware.kernels import SoftArgmax, match, sample
-from geoaware.runtime.engines import Device
+from geoaware.runtime.engines import HOST, Device
 from geoaware.runtime.engines.gpu import ready
 from geoaware.runtime.errors import GeoAwareError, first_line
 
@@ -212,7 +212,7 @@ def gpu_for(device: Device, watch: Watch) -> Any:
 
     As for a bundle: with `auto` a GPU that does not work is said and passed over.
     """
-    if device in ("cpu", "openvino"):
+    if device in HOST:
         return None
     try:
         return ready()

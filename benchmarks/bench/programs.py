@@ -48,11 +48,17 @@ def measured(command: list[str], runs: int) -> tuple[list[float], int]:
 
 
 def in_turns(commands: Mapping[str, list[str]], runs: int) -> dict[str, Measured]:
-    """Each command run so many times, in turns (A B A B …); raises as `measured` does."""
+    """Each command run so many times, in turns (A B A B …).
+
+    Raises GeoAwareError where one fails.
+    """
     taken = {name: Measured([], []) for name in commands}
     for _ in range(runs):
         for name, command in commands.items():
-            [seconds], peak_mb = measured(command, 1)
+            try:
+                [seconds], peak_mb = measured(command, 1)
+            except subprocess.CalledProcessError:
+                raise GeoAwareError(f"{_shown(command)}: failed while it was timed") from None
             taken[name].seconds.append(seconds)
             taken[name].peaks_mb.append(peak_mb)
     return taken
@@ -60,11 +66,18 @@ def in_turns(commands: Mapping[str, list[str]], runs: int) -> dict[str, Measured
 
 def answer(command: list[str]) -> str:
     """What a command prints. Raises GeoAwareError with its last line where it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment())
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=_environment())
+    except OSError as error:
+        raise GeoAwareError(f"{command[0]}: cannot be started: {error.strerror}") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise GeoAwareError(f"{' '.join(command[:3])} …: {lines[-1]}")
+        raise GeoAwareError(f"{_shown(command)}: {lines[-1]}")
     return done.stdout
+
+
+def _shown(command: list[str]) -> str:
+    return f"{' '.join(command[:3])} …"
 
 
 def _environment() -> dict[str, str]:

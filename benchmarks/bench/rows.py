@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from geoaware.runtime.errors import GeoAwareError, InputError
+from geoaware.runtime.errors import GeoAwareError, InputError, first_line, first_problem
 from geoaware.runtime.files import check_writable, replacing
 
 OURS = "geoaware"
@@ -47,6 +47,7 @@ class Row(_Strict):
     case: what was done, such as {"recipe": "lite", "precision": "fp32", "frame": 512, "batch": 1};
         rows of a suite with equal case and unit stand beside each other.
     contender: OURS, or the rival.
+    device: what ours ran on, as `--device` calls it; None where no model ran, and of rivals.
     spread: None where it was not measured; `missing` says why.
     difference: how far its results lie from ours, largest absolute difference.
     floor: the least that the counted operations and bytes take on this machine, in the row's unit.
@@ -56,6 +57,7 @@ class Row(_Strict):
     case: dict[str, str | int]
     contender: str
     unit: str
+    device: str | None = None
     spread: Spread | None = None
     missing: str | None = None
     difference: float | None = None
@@ -88,8 +90,8 @@ def read(path: Path) -> Results:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; `georun bench` writes one") from None
     except (ValidationError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
-        raise GeoAwareError(f"{path}: not a result file of `georun bench`: {first}") from None
+        what = first_problem(error) if isinstance(error, ValidationError) else first_line(error)
+        raise GeoAwareError(f"{path}: not a result file of `georun bench`: {what}") from None
     except OSError as error:
         raise GeoAwareError(f"{path}: cannot be read: {error.strerror}") from None
 

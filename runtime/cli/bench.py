@@ -7,6 +7,7 @@ other people's programs too, and it is imported only while this command runs.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,14 +75,14 @@ RECIPES = ("lite", "dinov2-s")
 @click.option(
     "--report",
     is_flag=True,
-    help="Make tables and plots of the result files (those in --out), in --out.",
+    help="Make tables and plots of result files, of all in --out where none is named, in --out.",
 )
 @click.option(
     "--compare",
     "two_files",
     nargs=2,
     metavar="OLD NEW",
-    help="Compare the last runs of two files; exit 1 where ours is worse beyond the noise.",
+    help="Compare the last runs of two files; exit 1 where ours got worse beyond the noise, or lost.",
 )
 def bench(
     words: tuple[str, ...],
@@ -94,7 +95,8 @@ def bench(
     """Measure geoaware beside its rivals, and add the run to this machine's result file.
 
     SUITE is features, matching, match, evaluation or work (all): what is timed. What the machine
-    can do is measured before them. Contenders take turns and have equally many threads.
+    can do is measured before them. Contenders take turns and have equally many threads. Recipes,
+    precisions, frames and batches are those of features; match and evaluation are of lite.
 
     With --report the words are result files instead. Runs of one day lie in one file: to compare
     its last two, give it to --compare twice.
@@ -163,6 +165,7 @@ def _measure(words: Sequence[str], settings: Settings, folder: Path, to_stdout: 
     from .command_line import typed
     from .watch import Bars
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # keeps what is measured, as Ctrl-C
     watch = Bars()
     asked = suites(words)
     watch.note(f"{', '.join(asked)}; threads of every contender: {settings.threads}")
@@ -199,5 +202,5 @@ def _compare(old: Path, new: Path, to_stdout: bool) -> None:
         click.echo(comparison.model_dump_json(exclude_none=True))
     else:
         print_comparison(comparison)
-    if comparison.worse:
+    if comparison.worse or comparison.lost:
         raise SystemExit(1)

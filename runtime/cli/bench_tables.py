@@ -15,7 +15,7 @@ MOST_LISTED = 10
 
 
 def print_run(run: Run) -> None:
-    """Print a table for each suite on stdout: every contender's figure, and how many times ours."""
+    """Print a table for each suite on stdout: every contender's figure, and its ratio to ours."""
     from ...bench.report.labels import figure, label
     from ...bench.report.latest import Case, Latest
     from ...bench.rows import OURS
@@ -29,10 +29,11 @@ def print_run(run: Run) -> None:
         return what, row.contender, figure(row.spread.median), row.unit, between, str(ratio or "")
 
     latest = Latest({row.suite: run for row in run.rows})
-    columns = ("case", "contender", "median", "unit", "p10 … p90", "times ours")
+    columns = ("case", "contender", "median", "unit", "p10 … p90", "ratio")
     for suite in latest.runs:
         cases = latest.cases(suite)
         print_numbers(suite, columns, [line(case, row) for case in cases for row in case.rows], 2)
+    print_line("ratio: the other's time or memory over ours, of rates ours over the other's")
     for reason in dict.fromkeys(
         f"{row.contender}: {row.missing}" for row in run.rows if row.missing
     ):
@@ -54,6 +55,10 @@ def print_comparison(comparison: Comparison) -> None:
     if comparison.drift is not None:
         print_line(f"drift: what is not ours takes {comparison.drift:.2f} times as much (median)")
     print_line(f"{len(comparison.worse)} of {len(ours)} of our figures got worse beyond the noise")
+    if few := sum(each.verdict == "too few" for each in ours):
+        print_line(f"{few} of them are of too few measurements to tell")
+    if comparison.lost:
+        print_line(f"{len(comparison.lost)} of our figures were not measured any more")
 
 
 def _print_changes(title: str, changes: Sequence[Change]) -> None:

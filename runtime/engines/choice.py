@@ -48,6 +48,11 @@ def choose(device: Device, bundle: Bundle | None = None) -> Choice:
         return Choice("cpu")
     if device == "openvino":
         _check_openvino()
+        if bundle and bundle.manifest.precision == "int8":
+            raise InputError(
+                f"{bundle.path}: is int8, which OpenVINO rounds in a way that its build has not "
+                "proved; use --device cpu"
+            )
         return Choice("openvino")
     if device == "openvino-bf16":
         _check_bfloat16(bundle)
@@ -130,9 +135,15 @@ def _check_bfloat16(bundle: Bundle | None) -> None:
         raise GeoAwareError("this processor does not compute in bfloat16; use --device openvino")
     if bundle and not bundle.manifest.bfloat16:
         raise GeoAwareError(
-            f"{bundle.path}: was not proved in bfloat16, as builds with --fp16 are where OpenVINO "
-            "is installed and the processor has it; build it again so, or use --device openvino"
+            f"{bundle.path}: was not proved in bfloat16{_proof(bundle)}, or use --device openvino"
         )
+
+
+def _proof(bundle: Bundle) -> str:
+    """How to prove a bundle in bfloat16."""
+    if bundle.manifest.precision != "fp16":
+        return f", which is for fp16 models and not {bundle.manifest.precision}; build one (--fp16)"
+    return f"; its build says whether it holds there: {bundle.build_command()} --force"
 
 
 def _check_built(kind: EngineKind, bundle: Bundle) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from .buffers import batch_of, shape_of
 # What openvino imports to send word of its import to its makers; it does without.
 TELEMETRY = "openvino_telemetry"
 
+OLDEST = (2026, 1)  # that knows the attention of ONNX, which the models have
+
 SETTINGS = {
     "PERFORMANCE_HINT": "LATENCY",
     # A thread bound to a core waits for what else runs there while another core is idle.
@@ -33,10 +36,19 @@ SETTINGS = {
 def load() -> Any:
     """OpenVINO, which sends nothing where this is what imports it.
 
-    Raises GeoAwareError where it is not installed or cannot be imported.
+    Raises GeoAwareError where it is not installed, cannot be imported, or is too old.
     """
-    known = sys.modules.get(TELEMETRY)
-    if known is None:
+    openvino = _imported()
+    numbers = re.match(r"(\d+)\.(\d+)", openvino.__version__)
+    if numbers and (int(numbers[1]), int(numbers[2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise GeoAwareError(f'openvino {numbers[0]} is too old: pip install "openvino>={oldest}"')
+    return openvino
+
+
+def _imported() -> Any:
+    known = TELEMETRY in sys.modules
+    if not known:
         sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # importing it fails
     try:
         return import_module("openvino")
@@ -47,13 +59,22 @@ def load() -> Any:
             ) from None
         raise GeoAwareError(f"openvino cannot be imported: {first_line(error)}") from None
     finally:
-        if known is None:
-            del sys.modules[TELEMETRY]
+        if not known:
+            sys.modules.pop(TELEMETRY, None)  # another thread may have done so
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor computes in bfloat16 by itself. Raises as `load`."""
-    return "BF16" in load().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    """Whether this processor computes in bfloat16 by itself.
+
+    Raises as `load`, and GeoAwareError where OpenVINO cannot compute on it at all.
+    """
+    openvino = load()
+    try:
+        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    except RuntimeError as error:
+        raise GeoAwareError(
+            f"OpenVINO does not run on this processor: {_reason(error)}; use --device cpu"
+        ) from None
 
 
 class OpenVinoEngine:
@@ -160,5 +181,6 @@ def _share(threads: int | None) -> dict[str, int]:
 
 def _reason(error: RuntimeError) -> str:
     """The first line that does not say where in OpenVINO's source an exception passed."""
-    lines = [line for line in str(error).splitlines() if not line.startswith("Exception from")]
+    where = ("Exception from", "Check '", "FrontEnd API failed with")
+    lines = [line for line in str(error).splitlines() if not line.startswith(where)]
     return first_line(RuntimeError("\n".join(lines)))

@@ -47,7 +47,7 @@ def record(
         ),
         protocols=dict(protocols),
         durations_s={name: round(seconds, 2) for name, seconds in durations.items()},
-        versions=versions(("geoaware", "numpy", "onnxruntime", "pillow")),
+        versions=versions(("geoaware", "numpy", "onnxruntime", "openvino", "pillow")),
         hardware=hardware(),
     )
 

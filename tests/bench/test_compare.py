@@ -31,12 +31,12 @@ def machine(suite: Suite = "machine") -> Row:
     return row("numpy", OLD, "GB/s").model_copy(update={"suite": suite})
 
 
-def run(*measured: Row, day: int = 1, threads: int = 2, cpu: str = "x") -> Run:
+def run(*measured: Row, day: int = 1, threads: int = 2, **hardware: str) -> Run:
     return Run(
         command="georun bench",
         date=f"2026-01-{day:02}T00:00:00.000+00:00",
         commit="abc",
-        hardware={"cpu": cpu, "cores": 2},
+        hardware={"cpu": "x", "cores": 2, **hardware},
         versions={},
         threads=threads,
         rows=measured,
@@ -100,11 +100,22 @@ def test_only_our_own_figures_count_and_drift_shows():
 def test_rows_of_one_run_alone_are_listed():
     old = run(row("geoaware", OLD), row("geoaware", OLD, at=2), machine("match"))
     new = run(row("geoaware", OLD), row("geoaware", OLD, at=4), row("OpenVINO", None))
-    found = compared(old, new)
+    found = compared(old, new.model_copy(update={"command": "georun bench work"}))
     assert len(found.changes) == 1
     assert [each.case["at"] for each in found.old.only_here] == [2], "match was not asked for"
     assert [each.case["at"] for each in found.new.only_here] == [4]
     assert found.drift is None
+
+
+def test_our_own_figures_that_are_gone_are_lost():
+    old = run(
+        row("geoaware", OLD), row("geoaware", OLD, at=2), row("OpenVINO", OLD), machine("match")
+    )
+    new = run(row("geoaware", OLD), row("geoaware", None, at=2))
+    suites = [each.suite for each in compared(old, new).lost]
+    assert sorted(suites) == ["match", "work"], "the same command asked for match, too"
+    other = new.model_copy(update={"command": "georun bench work"})
+    assert [each.suite for each in compared(old, other).lost] == ["work"]
 
 
 def test_the_last_runs_with_the_same_suites_are_compared(tmp_path: Path):
@@ -113,9 +124,9 @@ def test_the_last_runs_with_the_same_suites_are_compared(tmp_path: Path):
     new = rows.append(tmp_path / "new", run(machine(), row("geoaware", NEW), day=2))
     assert len(compare(old, new).worse) == 1
     assert not compare(old, old).worse, "of one file, its last run with the one before"
-    with pytest.raises(InputError, match="no earlier run of machine, work"):
+    with pytest.raises(InputError, match="no earlier run with all of machine, work"):
         compare(new, new)
-    with pytest.raises(InputError, match="no run of machine, match"):
+    with pytest.raises(InputError, match="no run with all of machine, match"):
         compare(old, rows.append(tmp_path, run(machine(), machine("match"), day=3)))
 
 
@@ -124,6 +135,17 @@ def test_other_hardware_and_threads_are_refused(tmp_path: Path):
     other = rows.append(tmp_path, run(machine(), cpu="y"))
     with pytest.raises(InputError, match="different hardware: cpu x and y"):
         compare(old, other)
+    newer = rows.append(tmp_path, run(machine(), instructions="AMX", day=3))
+    with pytest.raises(InputError, match="different hardware: instructions None and AMX"):
+        compare(old, newer)
     threads = rows.append(tmp_path, run(machine(), threads=1, day=2))
     with pytest.raises(InputError, match="run again with --threads 2"):
         compare(old, threads)
+
+
+@pytest.mark.parametrize("ours", [row("geoaware", OLD, at=2), row("geoaware", None)])
+def test_runs_that_share_nothing_of_ours_are_refused(tmp_path: Path, ours: Row):
+    old = rows.append(tmp_path, run(machine(), machine("work"), row("geoaware", OLD)))
+    new = rows.append(tmp_path, run(machine(), machine("work"), ours, day=2))
+    with pytest.raises(InputError, match="nothing of ours was measured in both"):
+        compare(old, new)

@@ -8,6 +8,7 @@ import pytest
 
 from geoaware.bench import evaluation, made_dataset
 from geoaware.bench.evaluation import EAGER, LOOPS, measured
+from geoaware.bench.rivals import networks_onnxruntime
 from geoaware.bench.rows import OURS, Row
 from geoaware.bench.settings import Settings
 from geoaware.runtime import GeoAwareError
@@ -57,6 +58,18 @@ def test_a_loop_that_computes_something_else_is_no_rival(monkeypatch: pytest.Mon
     assert "PCK differs by" in wrong.missing
 
 
+def test_a_network_that_computes_something_else_extracts_nothing(monkeypatch: pytest.MonkeyPatch):
+    def mirrored(bundle, threads):
+        network = networks_onnxruntime.on_cpu(bundle, threads)
+        return lambda frames: network(frames)[:, :, ::-1]
+
+    monkeypatch.setattr(evaluation.networks_pytorch, "eager", mirrored)
+    monkeypatch.setattr(evaluation, "_loops", lambda task: {})
+    rows = list(measured(SETTINGS, Notes(), images=8, pairs=4, turns=1))
+    [eager] = [row for row in rows if row.contender == EAGER]
+    assert "computes something else" in eager.missing
+
+
 def test_without_pytorch_only_ours_is_measured(monkeypatch: pytest.MonkeyPatch):
     def absent(*_: object) -> None:
         raise GeoAwareError("needs torch")
@@ -87,4 +100,6 @@ def test_keypoints_of_the_made_dataset_show_the_same_places(tmp_path: Path):
 
 
 def test_only_the_shipped_bundle_is_measured():
-    assert not list(evaluation.rows(Settings(threads=1, recipes=("dinov2-s",)), Notes()))
+    notes = Notes()
+    assert not list(evaluation.rows(Settings(threads=1, recipes=("dinov2-s",)), notes))
+    assert notes == ["evaluation: nothing to do; it measures lite in fp32 alone"]

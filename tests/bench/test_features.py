@@ -119,6 +119,16 @@ def test_who_is_not_installed_is_missing_with_the_reason(
     assert rows[1, "tensor", OURS].spread
 
 
+def test_who_fails_in_its_own_way_is_missing(small: Bundle, monkeypatch: pytest.MonkeyPatch):
+    def broken(bundle: Bundle, threads: int) -> Network:
+        raise ImportError("libbroken.so: cannot open\nand more")
+
+    rivals(monkeypatch, broken=broken)
+    rows = by_case(features.rows(SETTINGS, Notes()))
+    assert rows[1, "file", "broken"].missing == "fails: libbroken.so: cannot open"
+    assert rows[1, "file", OURS].spread
+
+
 def test_a_bundle_that_cannot_be_had_is_a_row_and_the_next_is_measured(
     small: Bundle, monkeypatch: pytest.MonkeyPatch
 ):

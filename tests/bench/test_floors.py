@@ -164,6 +164,16 @@ def test_rows_get_their_floors(monkeypatch: pytest.MonkeyPatch):
     assert asked == [("lite", "fp32", None), ("lite", "fp32", None), ("lite", "fp32", 256)]
 
 
+def test_a_floor_is_counted_from_the_best_that_the_machine_did():
+    machine = [
+        each.model_copy(update={"spread": Spread.of([each.spread.median / 2] * 3 + [200.0] * 2)})
+        for each in MACHINE
+        if each.spread
+    ]
+    [found] = with_floors([row("matching", points="all", grid=60, channels=768)], machine, Notes())
+    assert found.floor == pytest.approx(2 * 3600**2 * 768 / 2e8)
+
+
 def test_without_the_machines_rates_there_are_no_floors():
     with pytest.raises(GeoAwareError, match="no floors: 'copy' of this machine was not measured"):
         with_floors([], MACHINE[:1], Notes())

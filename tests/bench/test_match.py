@@ -60,6 +60,10 @@ def test_programs_are_timed_from_start_to_end():
 def test_a_program_that_fails_says_why():
     with pytest.raises(GeoAwareError, match="no such file"):
         programs.answer([programs.GEORUN, "match", "nowhere.jpg", "nowhere.png"])
+    with pytest.raises(GeoAwareError, match="^/nowhere/georun: cannot be started: No such file"):
+        programs.answer(["/nowhere/georun", "match"])
+    with pytest.raises(GeoAwareError, match="-c raise …: failed while it was timed"):
+        programs.in_turns({"broken": [sys.executable, "-c", "raise"]}, runs=1)
 
 
 def test_a_rival_that_finds_other_points_is_none():
@@ -110,7 +114,9 @@ def test_another_network_is_no_rival(pictures: list[Path], monkeypatch: pytest.M
 
 
 def test_only_the_shipped_bundle_is_measured():
-    assert not list(match.rows(Settings(threads=1, recipes=("dinov2-s",)), Notes()))
+    notes = Notes()
+    assert not list(match.rows(Settings(threads=1, recipes=("dinov2-s",)), notes))
+    assert notes == ["match: nothing to do; it measures lite in fp32 alone"]
 
 
 def test_pictures_are_different_parts_of_photographs(tmp_path: Path):

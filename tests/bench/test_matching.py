@@ -123,6 +123,7 @@ def test_a_gpu_that_is_asked_for_in_vain_is_an_error(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(matching, "ready", none)
     notes = Notes()
     assert gpu_for("auto", notes) is None
+    assert gpu_for("openvino-bf16", notes) is None
     assert notes == ["matching: on the processor: no driver here"]
     with pytest.raises(GeoAwareError, match="no driver here"):
         gpu_for("cuda", notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,7 @@ def test_targets_are_met_missed_or_within_the_noise(tmp_path: Path):
     found = verdicts(machine(tmp_path, made_run()))
     assert found["features of `lite` at fp32, against the fastest rival"] == "within the noise"
     assert found["features of `lite` at int8, against our fp32"] == "met"
-    assert found["matching 12 points, 60×60×768, against PyTorch eager"] == "met"
+    assert found["matching 12 points, 60×60×768, against PyTorch eager, which normalises"] == "met"
     assert found["a cold `georun match`, against a minimal PyTorch script"] == "met"
 
     cold = slower(made_run(), 2, lambda each: each.case.get("what") == "cold")
@@ -182,6 +183,25 @@ def test_a_target_is_judged_by_its_worst_case(tmp_path: Path):
     assert worst.verdict == "not met"
     assert worst.where == "lite fp32, 512 px, batch 1, tensor: OpenVINO"
     assert "| not met | 1× | 0.51" in line(report.targets_table(found), target.name)
+
+
+def test_a_case_that_misses_a_target_is_not_hidden_by_a_noisier_one(tmp_path: Path):
+    def concerns(each: Row, batch: int) -> bool:
+        return each.case.items() >= {**LITE, "from": "tensor", "batch": batch}.items()
+
+    missed = slower(made_run(), 1.18, lambda each: concerns(each, 4))
+    noisy = {"median": 50.0, "p10": 20.0, "p90": 80.0}
+    rows = tuple(
+        each.model_copy(update={"spread": each.spread.model_copy(update=noisy)})
+        if each.contender == OURS and concerns(each, 1)
+        else each
+        for each in missed.rows
+    )
+    found = machine(tmp_path, made_run(rows=rows))
+    [target] = [each for each in TARGETS if each.name.startswith("features of `lite` at fp32")]
+    worst = reached(found, target)
+    assert worst.verdict == "not met"
+    assert worst.where == "lite fp32, 512 px, batch 4, tensor: OpenVINO"
 
 
 def test_a_target_that_could_not_be_measured_says_why(tmp_path: Path):
@@ -218,6 +238,22 @@ def test_a_report_is_a_page_and_its_pictures(tmp_path: Path):
             assert len(image.convert("RGB").getcolors(1 << 24)) > 50
     for title, table in report.tables(report.machines([file])[0]).items():
         assert f"### {title}\n\n{table}" in text
+
+
+def test_cases_in_a_small_plot_of_floors_do_not_cover_each_other(tmp_path: Path):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from geoaware.bench.report import dots, panels
+
+    fp32 = {"recipe": "lite", "precision": "fp32", "batch": 1}
+    cases = [each for each in machine(tmp_path, made_run()).cases("features") if each.holds(fp32)]
+    figure = dots.floors_figure(panels.by_network(cases))
+    FigureCanvasAgg(figure).draw()
+    [axes] = figure.axes
+    boxes = [each.get_window_extent() for each in axes.get_yticklabels()]
+    assert len(boxes) > 1
+    for upper, lower in pairwise(boxes):
+        assert upper.y0 > lower.y1
 
 
 def test_a_run_of_one_suite_makes_a_report_of_one_plot(tmp_path: Path):

@@ -78,6 +78,9 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path):
     path.write_text(path.read_text("utf-8")[:-100])
     with pytest.raises(GeoAwareError, match="not a result file"):
         rows.append(tmp_path, run())
+    path.write_text('{"runs": [{"command": 1}]}')
+    with pytest.raises(GeoAwareError, match="runs.0.command: Input should be a valid string"):
+        rows.read(path)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be made: File exists"):
         rows.prepare(tmp_path / "file", run())

@@ -20,7 +20,7 @@ from onnx import numpy_helper
 
 from geoaware.examples import PHOTOGRAPHS
 from geoaware.export import build as build_module
-from geoaware.export import recipe_files, to_onnx
+from geoaware.export import recipe_files, to_onnx, verify
 from geoaware.export.build import build, reverify
 from geoaware.export.modules import reference_graphs
 from geoaware.export.parts import resolve_all
@@ -73,6 +73,20 @@ def test_fp16_is_proved_in_bfloat16_too(
     assert proved(half, 0.999999) is None
     assert said[-1].startswith("not for bfloat16: cosine_min")
     assert proved(whole, 0.9) is None
+
+
+def test_a_build_outlives_an_openvino_that_cannot_load_it(
+    built: Built, tiny: Recipe, monkeypatch: pytest.MonkeyPatch
+):
+    def cannot(*_: object) -> Parity:
+        raise GeoAwareError("features.onnx: OpenVINO 2026.4 cannot load it")
+
+    half, said = built("fp16"), []
+    monkeypatch.setattr(verify, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(verify, "measure", cannot)
+    models = half.manifest.models
+    assert verify.prove_bfloat16(tiny, (), half.path, models, said.append) is None
+    assert said[-1] == "not for bfloat16: features.onnx: OpenVINO 2026.4 cannot load it"
 
 
 def initializer_types(bundle: Bundle) -> set[int]:

@@ -78,8 +78,8 @@ def _draw_floor(axes: Axes, cases: Sequence[Case]) -> list[float]:
     if floors:
         axes.plot(*zip(*floors, strict=True), color=GREY, linewidth=1)
         axes.annotate(
-            "floor", floors[-1], (0, -5), textcoords="offset points", ha="right", va="top",
-            fontsize=7, color=GREY,
+            "floor", floors[-1], (4, 0), textcoords="offset points", va="center", fontsize=7,
+            color=GREY,
         )  # fmt: skip
     return [floor for _, floor in floors]
 

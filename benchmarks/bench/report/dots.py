@@ -69,7 +69,8 @@ def _draw(
         for row, at in zip(_back_to_front(case), _places(case, place), strict=True):
             ends += _dot(axes, row, at, palette[row.contender], over_floor=over_floor)
     axes.set_xscale("log")
-    axes.set_yticks(range(len(panel.cases)), list(panel.names))
+    names = [name.replace("\n", ", ") for name in panel.names]  # a case has one line
+    axes.set_yticks(range(len(panel.cases)), names)
     axes.tick_params(axis="y", length=0)
     axes.set(xlim=(min(ends) / 1.3, max(ends) * 1.3), ylim=(height / LINE - 0.5, -0.5))
     axes.set_title(panel.title)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from ..compare import FEWEST as FEW
 from ..rows import Spread, Suite
 
 
@@ -46,7 +47,8 @@ def spread_text(spread: Spread, unit: str) -> str:
     """A median with its unit, and the 10th to 90th percentile where there are several figures."""
     text = f"{figure(spread.median)} {unit}"
     if spread.count > 1:
-        text += f" ({figure(spread.p10)}–{figure(spread.p90)})"
+        few = f"; {spread.count} runs" if spread.count < FEW else ""
+        text += f" ({figure(spread.p10)}–{figure(spread.p90)}{few})"
     return text
 
 

@@ -43,7 +43,7 @@ _FLOOR = f"{_WHISKERS} Floor: the least that the counted operations and bytes ta
 READING = {
     "Features": _RATIOS,
     "Matching": _RATIOS,
-    "Cost against work": _FLOOR,
+    "Cost against work": f"{_FLOOR} Dashed: the power of the work that fits best.",
     "Time over the floor": _FLOOR,
 }
 

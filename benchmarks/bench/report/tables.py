@@ -12,12 +12,29 @@ from .latest import Case, Latest
 from .markdown import joined, listed, table
 
 READING = (
-    "Figures are medians with the 10th to 90th percentile. A ratio is the rival's time over ours: "
-    "more than 1 means that geoaware is faster. Where the two ranges overlap neither is ahead, and "
-    "the ratio is written ≈ 1."
+    "Figures are medians with the 10th to 90th percentile. A ratio is the rival's time, memory or "
+    "bytes over ours, and of rates ours over the rival's: more than 1 is always in geoaware's "
+    "favour. Where the two ranges overlap neither is ahead, and the ratio is written ≈ 1."
 )
 DIFFERENCE = "Difference: the largest absolute one between a rival's results and ours."
 NOTHING = "–"  # a cell of what was not measured
+# What the contenders of a suite are, and which of them are not in every case.
+WHO: dict[Suite, str] = {
+    "features": "Device: what ours ran on. Rivals have the same weights and are as they come, but "
+    "for the number of threads and fp32. After the first batch size only the fastest of"
+    " them goes on.",
+    "matching": "PyTorch eager normalises the maps in every call, as people write it; ours are of "
+    "unit norm when they are made, so that “unit inputs” is on the same footing. System"
+    " A, with 12 points, matches all cells to read the asked ones; system B, with 12 "
+    "and 64, loops over points, as the two research codes do. Compiled is one size "
+    "only: compiling takes long.",
+    "match": "The minimal PyTorch script imports torch, loads the same weights and matches. Cold"
+    " is a program from start to end, by default threads; MB are its peak memory.",
+    "evaluation": "The loops load two saved tensors for every pair, of float32 on disk, and match all"
+    " cells or the keypoints; ours stores float16, and reads an image once for all its "
+    "pairs.",
+    "work": "The exponent is the power of the work that fits the times best: 1 is proportional.",
+}
 
 
 def features_table(latest: Latest) -> str:
@@ -84,17 +101,20 @@ def _wide(latest: Latest, suite: Suite) -> str:
     cases = latest.cases(suite)
     rivals = _rivals(cases)
     keys = list(dict.fromkeys(key for case in cases for key in case.keys))
-    header = (*keys, OURS, *rivals, "difference")
+    devices = [next((row.device for row in case.rows if row.device), "") for case in cases]
+    words = [*keys, *(["device"] if any(devices) else [])]
+    header = (*words, OURS, *rivals, "difference")
     rows = [
         (
             *(str(case.keys.get(key, "")) for key in keys),
+            *([device] if any(devices) else []),
             _cell(case, OURS),
             *(_cell(case, rival) for rival in rivals),
             _difference(case.rows),
         )
-        for case in cases
+        for case, device in zip(cases, devices, strict=True)
     ]
-    return joined(table(header, rows, words=len(keys)), DIFFERENCE, *_below(latest, suite))
+    return joined(table(header, rows, words=len(words)), DIFFERENCE, *_below(latest, suite))
 
 
 def _long(latest: Latest, suite: Suite, tails: Sequence[str]) -> str:
@@ -110,13 +130,15 @@ def _long(latest: Latest, suite: Suite, tails: Sequence[str]) -> str:
         for case in latest.cases(suite)
         for row in case.rows
     ]
-    header = ("what", "contender", "median", *tails, "times ours", "difference")
+    header = ("what", "contender", "median", *tails, "ratio", "difference")
     return joined(table(header, rows, words=2), DIFFERENCE, *_below(latest, suite))
 
 
 def _below(latest: Latest, suite: Suite) -> Iterator[str]:
     """What stands below a table: why figures are missing, and where the others come from."""
     cases = latest.cases(suite)
+    if suite in WHO:
+        yield WHO[suite]
     yield listed(_reasons(cases))
     if random := sorted(
         {str(case.keys["recipe"]) for case in cases if labels.is_random(case.keys)}

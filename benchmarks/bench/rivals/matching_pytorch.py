@@ -65,16 +65,16 @@ class MatchingRival:
         return torch.from_numpy(features).to(self.asked.device)
 
     def match(self, source: torch.Tensor, target: torch.Tensor) -> Answer:
-        """The asked cells: normalise, product, peak, window, softmax, expectation."""
-        return self._found(_unit(source)[self.asked], _unit(target))
+        """The asked cells of the source and all of the target, normalised; then as `match_unit`."""
+        return self._found(_unit(source.flatten(0, 1)[self.asked]), _unit(target.flatten(0, 1)))
 
     def match_unit(self, source: torch.Tensor, target: torch.Tensor) -> Answer:
-        """As `match`, for maps that are of unit norm already, as ours are."""
+        """Product, peak, window, softmax, expectation: for maps of unit norm, as ours are."""
         return self._found(source.flatten(0, 1)[self.asked], target.flatten(0, 1))
 
     def match_all(self, source: torch.Tensor, target: torch.Tensor) -> Answer:
         """As system A: all cells are matched, and the asked ones read from the result."""
-        expected, peaks = self._found(_unit(source), _unit(target))
+        expected, peaks = self._found(*(_unit(each.flatten(0, 1)) for each in (source, target)))
         return expected[self.asked], peaks[self.asked]
 
     def match_one_by_one(self, source: torch.Tensor, target: torch.Tensor) -> Answer:
@@ -107,4 +107,4 @@ class MatchingRival:
 def _unit(features: torch.Tensor) -> torch.Tensor:
     from torch.nn.functional import normalize
 
-    return normalize(features.flatten(0, 1), dim=-1)
+    return normalize(features, dim=-1)

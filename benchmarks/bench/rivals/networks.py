@@ -23,7 +23,7 @@ def openers(precision: Precision, on_gpu: bool) -> dict[str, Opener]:
     """What opens each rival of a precision, by its name.
 
     An opener raises GeoAwareError where the rival is not installed or cannot run the bundle.
-    PyTorch stands beside our fp32 and fp16; it has no equal of the int8 models.
+    PyTorch stands beside our fp32, and in bfloat16 beside our fp16; it has no equal of our int8.
     """
     from . import networks_onnxruntime as onnxruntime
     from . import networks_openvino as openvino
@@ -34,6 +34,8 @@ def openers(precision: Precision, on_gpu: bool) -> dict[str, Opener]:
     rivals: dict[str, Opener] = {"onnxruntime": onnxruntime.on_cpu, "OpenVINO": openvino.on_cpu}
     if precision == "fp32":
         return {"PyTorch eager": pytorch.eager, "PyTorch compiled": pytorch.compiled} | rivals
+    if precision == "fp16":
+        return {"PyTorch eager bf16": pytorch.eager_bfloat16} | rivals
     return rivals
 
 

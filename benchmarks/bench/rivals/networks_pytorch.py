@@ -40,6 +40,11 @@ def eager(bundle: Bundle, threads: int) -> Network:
     return _opened(Way(), bundle, threads)
 
 
+def eager_bfloat16(bundle: Bundle, threads: int) -> Network:
+    """As PyTorch comes, on the CPU, by autocast."""
+    return _opened(Way(arithmetic="bfloat16"), bundle, threads)
+
+
 def compiled(bundle: Bundle, threads: int) -> Network:
     """By `torch.compile` in its default mode, on the CPU; compiles at the first call of a shape."""
     return _opened(Way(compiler="default"), bundle, threads)
@@ -99,7 +104,7 @@ def _graphs(bundle: Bundle, way: Way) -> list[Graph]:
     [graph] = reference_graphs(manifest.recipe, weights, type_)
     module = graph.module.to(way.place)
     if way.compiler:
-        module = cast(torch.nn.Module, torch.compile(module, mode=way.compiler))
+        module = cast(torch.nn.Module, torch.compile(module, mode=way.compiler, dynamic=False))
     return [replace(graph, module=module)]
 
 

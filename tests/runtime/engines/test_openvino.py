@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,6 +119,19 @@ def test_a_file_that_is_no_model_is_named(model: Model, tmp_path: Path):
         OpenVinoEngine(tmp_path, model)
 
 
+def test_threads_may_load_it_at_once():
+    """In a fresh process, where it is not loaded yet."""
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+from geoaware.runtime.engines.openvino import load
+
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(lambda _: load(), range(4)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_its_makers_hear_nothing_of_it():
     """`import openvino` alone sends word of itself."""
     code = (
@@ -154,6 +168,11 @@ def test_auto_is_openvino_where_it_is_the_faster(
     assert choose("auto", bundle).device == "cpu"
 
 
+def test_int8_is_refused_as_nobody_proved_it():
+    with pytest.raises(InputError, match="int8, which OpenVINO rounds .* use --device cpu"):
+        choose("openvino", changed(precision="int8"))
+
+
 def test_an_openvino_that_does_not_load_never_stops_auto(
     no_gpu: None, monkeypatch: pytest.MonkeyPatch
 ):
@@ -167,6 +186,30 @@ def test_an_openvino_that_does_not_load_never_stops_auto(
     assert choice.passed_over[-1].startswith("openvino cannot be imported: libopenvino.so")
     with pytest.raises(GeoAwareError, match="openvino cannot be imported"):
         choose("openvino")
+
+
+def test_an_openvino_without_attention_is_too_old(no_gpu: None, monkeypatch: pytest.MonkeyPatch):
+    openvino.load.cache_clear()
+    old = SimpleNamespace(__version__="2026.0.0-20965-c6d6a13a886-releases/2026/0")
+    monkeypatch.setattr(openvino, "import_module", lambda name: old)
+    choice = choose("auto", changed(opset=23))
+    assert choice.device == "cpu"
+    assert choice.passed_over[-1].startswith("openvino 2026.0 is too old: pip install")
+    with pytest.raises(GeoAwareError, match="too old"):
+        choose("openvino")
+
+
+def test_an_openvino_without_its_cpu_never_stops_auto(
+    no_gpu: None, half: Bundle, monkeypatch: pytest.MonkeyPatch
+):
+    def no_core() -> None:
+        raise RuntimeError("Exception from src/x.cpp:1:\nDevice with name CPU is not registered")
+
+    monkeypatch.setattr(openvino, "load", lambda: SimpleNamespace(Core=no_core))
+    choice = choose("auto", proved(half))
+    assert "does not run on this processor: Device with name CPU" in choice.passed_over[-1]
+    with pytest.raises(GeoAwareError, match="on this processor: Device with name CPU is not"):
+        choose("openvino-bf16", proved(half))
 
 
 def test_openvino_asked_for_and_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
@@ -203,8 +246,11 @@ def proved(bundle: Bundle) -> Bundle:
 
 def test_bfloat16_is_for_bundles_proved_in_it(half: Bundle, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
-    with pytest.raises(GeoAwareError, match="was not proved in bfloat16"):
+    build = f"geoexport build lite --out {half.path} --force"
+    with pytest.raises(GeoAwareError, match=f"was not proved in bfloat16; its build.*{build}"):
         choose("openvino-bf16", half)
+    with pytest.raises(GeoAwareError, match="bfloat16, which is for fp16 models and not fp32"):
+        choose("openvino-bf16", Bundle.open())
     assert choose("openvino-bf16", proved(half)).device == "openvino-bf16"
     assert choose("auto", half).device == "openvino"
     assert choose("auto", proved(half)).device == "openvino-bf16"
