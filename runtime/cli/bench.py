@@ -82,7 +82,7 @@ RECIPES = ("lite", "dinov2-s")
     "two_files",
     nargs=2,
     metavar="OLD NEW",
-    help="Compare the last runs of two files; exit 1 where ours got worse beyond the noise, or lost.",
+    help="Compare the last runs of two files; exit 1 where ours got clearly worse, or lost.",
 )
 def bench(
     words: tuple[str, ...],

@@ -108,9 +108,8 @@ def test_rows_of_one_run_alone_are_listed():
 
 
 def test_our_own_figures_that_are_gone_are_lost():
-    old = run(
-        row("geoaware", OLD), row("geoaware", OLD, at=2), row("OpenVINO", OLD), machine("match")
-    )
+    match = row("geoaware", OLD).model_copy(update={"suite": "match"})
+    old = run(row("geoaware", OLD), row("geoaware", OLD, at=2), row("OpenVINO", OLD), match)
     new = run(row("geoaware", OLD), row("geoaware", None, at=2))
     suites = [each.suite for each in compared(old, new).lost]
     assert sorted(suites) == ["match", "work"], "the same command asked for match, too"

@@ -30,9 +30,8 @@ WHO: dict[Suite, str] = {
     "only: compiling takes long.",
     "match": "The minimal PyTorch script imports torch, loads the same weights and matches. Cold"
     " is a program from start to end, by default threads; MB are its peak memory.",
-    "evaluation": "The loops load two saved tensors for every pair, of float32 on disk, and match all"
-    " cells or the keypoints; ours stores float16, and reads an image once for all its "
-    "pairs.",
+    "evaluation": "The loops load two saved tensors for every pair, float32 on disk, and match all "
+    "cells or the keypoints; ours stores float16, and reads an image once for all its pairs.",
     "work": "The exponent is the power of the work that fits the times best: 1 is proportional.",
 }
 
