@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from geoaware.bench import report
 from geoaware.bench.report.latest import Latest
+from geoaware.bench.rows import files
 from geoaware.export import recipe_files
 from geoaware.export.parts import part_names
 from geoaware.export.registry import known
@@ -34,12 +36,17 @@ def accuracy_table() -> str:
 
 def speed_table() -> str:
     """The speed that a user asks for first, beside the fastest rivals."""
-    return report.summary_table(_benchmarks())
+    return report.summary_table(_benchmarks(RESULTS))
 
 
 def performance_tables() -> dict[str, str]:
     """Every table of the newest benchmarks, by its title."""
-    return report.tables(_benchmarks())
+    return report.tables(_benchmarks(RESULTS))
+
+
+def half_table() -> str:
+    """Features in half precision on a CPU, from a run of its own."""
+    return report.tables(_benchmarks(RESULTS / "half"))["Features"]
 
 
 def protocol_table() -> str:
@@ -196,11 +203,11 @@ def settings_table(schema: type[BaseModel]) -> str:
     return "\n".join(lines)
 
 
-def _benchmarks() -> Latest:
-    """What `georun bench` measured last, of the result files that are kept here."""
-    found = report.machines(list(RESULTS.glob("*-cores-*.json")))
+def _benchmarks(folder: Path) -> Latest:
+    """What `georun bench` measured last, of the result files that are kept in a folder."""
+    found = report.machines(files(folder))
     if not found:
-        raise GeoAwareError(f"{RESULTS}: no results of benchmarks; `georun bench` measures them")
+        raise GeoAwareError(f"{folder}: no results of benchmarks; `georun bench` measures them")
     return max(found, key=lambda machine: machine.newest.date)
 
 
@@ -214,5 +221,5 @@ if __name__ == "__main__":
         *(backbones_table, precision_table, trained_table, trained_alphas_table, ablation_table),
     )
     print(*(table() for table in tables), sep="\n\n")
-    print(*performance_tables().values(), sep="\n\n")
+    print(*performance_tables().values(), half_table(), sep="\n\n")
     print(*map(settings_table, (HeadSettings, FinetuneSettings)), sep="\n\n")

@@ -27,21 +27,19 @@ from geoaware.export.graphs import Fusion
 from geoaware.export.state_dict import read_state
 from geoaware.runtime import FeatureMap
 from geoaware.runtime.cli.watch import Bars
-from geoaware.runtime.datasets import images, read
+from geoaware.runtime.datasets import images
 from geoaware.runtime.evaluation.outcome import Outcome
-from geoaware.runtime.evaluation.selection import Selection
 from geoaware.runtime.matcher import Matcher
 from geoaware.runtime.recipe import Recipe
 from geoaware.runtime.store import store_root
 from geoaware.train.extraction import Taps, extract
 from geoaware.train.head import ProjectionHead
 from geoaware.train.head_task import described
-from geoaware.train.validation import sample
 
 from .pairs import data_folder
 from .readme import ablation_table
 from .record import RESULTS, save
-from .trained_pck import MeasuredSet, shares, summary, unseen_sets
+from .trained_pck import MeasuredSet, held_out, shares, summary, unseen_sets
 
 STEPS = 150
 UNSEEN = "cow"
@@ -119,7 +117,8 @@ def measure(run: Path, keep: float) -> dict[str, Any]:
     head = ProjectionHead.from_state_dict(read_state(trained.checkpoint))
     fusion = Fusion(recipe, head).eval()
     found: dict[str, Any] = {"parameters": record["parameters"]}
-    for measured in (*_held_out(record), *unseen_sets(data_folder())):
+    categories = tuple(record["settings"]["validation"]["categories"])
+    for measured in (held_out(data_folder(), categories), *unseen_sets(data_folder())):
         for name, values in shares(measured, outcomes(measured, recipe, fusion)).items():
             title = measured.title if name == "all" else f"{measured.title}, {name}"
             found[title] = summary(measured, values)[ALPHA]
@@ -158,14 +157,6 @@ def _taps(measured: MeasuredSet, recipe: Recipe) -> Taps:
         device="cpu",
         watch=Bars(),
     )
-
-
-def _held_out(record: dict[str, Any]) -> list[MeasuredSet]:
-    """Photographs that a run has not learnt from: of its species, or of the one it has not seen."""
-    categories = tuple(record["settings"]["validation"]["categories"])
-    pairs = read("animal-pose", data_folder() / "AnimalPose-train", "val").pairs
-    chosen = sample(Selection(categories).of(pairs), 200)
-    return [MeasuredSet("held out", "animal-pose", "box", chosen)]
 
 
 if __name__ == "__main__":

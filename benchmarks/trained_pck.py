@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoaware.runtime.datasets import Pair
+from geoaware.runtime.datasets import Pair, read
 from geoaware.runtime.evaluation.outcome import Outcome
 from geoaware.runtime.evaluation.protocols import PROTOCOLS
 from geoaware.runtime.evaluation.results import key
+from geoaware.runtime.evaluation.selection import Selection
 from geoaware.runtime.evaluation.statistics import bootstrap_means, interval
 from geoaware.runtime.evaluation.subset import geometry_aware
+from geoaware.train.validation import sample
 
 from .pairs import pf_willow, spair_mini
 
@@ -24,7 +26,7 @@ Shares = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class MeasuredSet:
-    """Pairs that nothing was trained or tuned on.
+    """Pairs of images that no head has learnt from.
 
     dataset: whose table of look-alikes counts. protocol: how PCK is computed.
     """
@@ -41,6 +43,14 @@ def unseen_sets(folder: Path) -> list[MeasuredSet]:
         MeasuredSet("SPair-71k-mini", "spair", "box", spair_mini(folder)),
         MeasuredSet("PF-Willow", "pf-willow", "image", pf_willow(folder)),
     ]
+
+
+def held_out(folder: Path, categories: tuple[str, ...] = ()) -> MeasuredSet:
+    """200 pairs of each category of the AnimalPose photographs that settings are chosen on."""
+    pairs = read("animal-pose", folder / "AnimalPose-train", "val").pairs
+    return MeasuredSet(
+        "held out", "animal-pose", "box", sample(Selection(categories).of(pairs), 200)
+    )
 
 
 def shares(measured: MeasuredSet, outcomes: Sequence[Outcome]) -> Shares:

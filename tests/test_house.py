@@ -124,6 +124,9 @@ def test_numbers_in_the_documents_are_those_of_the_result_files():
     backbones = (ROOT / "docs" / "backbones.md").read_text("utf-8")
     assert tables.backbones_table() in backbones
     assert tables.precision_table() in backbones
+    performance = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    assert all(table in performance for table in tables.performance_tables().values())
+    assert tables.half_table() in performance
     training = (ROOT / "docs" / "training.md").read_text("utf-8")
     assert tables.trained_table() in training
     assert tables.trained_alphas_table() in training

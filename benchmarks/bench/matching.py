@@ -21,7 +21,7 @@ import numpy as np
 
 from geoaware.kernels import SoftArgmax, match, sample
 from geoaware.runtime.engines import HOST, Device
-from geoaware.runtime.engines.gpu import ready
+from geoaware.runtime.engines.gpu import NoGpuError, ready
 from geoaware.runtime.errors import GeoAwareError, first_line
 
 from .maps import Pair, asked_cells, map_pairs
@@ -216,6 +216,10 @@ def gpu_for(device: Device, watch: Watch) -> Any:
         return None
     try:
         return ready()
+    except NoGpuError:
+        if device != "auto":
+            raise
+        return None
     except GeoAwareError as error:
         if device != "auto":
             raise
