@@ -36,8 +36,8 @@ from .rivals import networks_pytorch
 from .rows import OURS, Row, Spread
 from .settings import Settings, Watch
 
-IMAGES = 48
-PAIRS = 300
+IMAGES = 32
+PAIRS = 200
 TURNS = 5
 PROTOCOL = PROTOCOLS["image"]
 ALPHA = 0.1

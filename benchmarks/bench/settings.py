@@ -37,7 +37,7 @@ class Settings:
     recipes: tuple[str, ...]
     precisions: tuple[str, ...] = ("fp32", "int8")
     frames: tuple[int, ...] = ()
-    batches: tuple[int, ...] = (1, 4)
+    batches: tuple[int, ...] = (1, 2)
     device: Device = "auto"
     pace: Pace = field(default_factory=Pace)
     sizes: Sizes = Sizes()

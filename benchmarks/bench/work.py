@@ -28,7 +28,7 @@ from .settings import Settings, Watch
 from .timing import Call, interleaved
 
 RECIPE = "lite"
-SIDES = (256, 384, 512, 768)
+SIDES = (256, 512, 768)
 BATCHES = (1, 2, 4, 8)
 GRIDS = (16, 24, 32, 48, 64, 96)
 KEYPOINTS = (1, 4, 16, 64, 256, 1024)

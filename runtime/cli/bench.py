@@ -44,7 +44,7 @@ RECIPES = ("lite", "dinov2-s")
     help="Side in pixels (the recipe's).",
 )
 @click.option(
-    "--batch", "batches", multiple=True, type=click.IntRange(min=1), help="Images (1 and 4)."
+    "--batch", "batches", multiple=True, type=click.IntRange(min=1), help="Images (1 and 2)."
 )
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads of every contender (all cores)."

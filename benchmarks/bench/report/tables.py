@@ -25,8 +25,8 @@ WHO: dict[Suite, str] = {
     " them goes on.",
     "matching": "PyTorch eager normalises the maps in every call, as people write it; ours are of "
     "unit norm when they are made, so that “unit inputs” is on the same footing. System"
-    " A, with 12 points, matches all cells to read the asked ones; system B, with 12 "
-    "and 64, loops over points, as the two research codes do. Compiled is one size "
+    " A matches all cells to read the asked ones and system B loops over points, both "
+    "with 12 points, as the two research codes do. Compiled is one size "
     "only: compiling takes long.",
     "match": "The minimal PyTorch script imports torch, loads the same weights and matches. Cold"
     " is a program from start to end, by default threads; MB are its peak memory.",
