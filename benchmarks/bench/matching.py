@@ -38,7 +38,7 @@ LONGEST_SECONDS = 2.0  # of one call
 
 COMPILED_POINTS, COMPILED_CHANNELS = (12, None), 768  # compiling takes long
 SYSTEM_A, SYSTEM_B = "system A, all cells", "system B, point by point"
-SYSTEM_POINTS = {SYSTEM_A: (12,), SYSTEM_B: (12,)}
+SYSTEM_POINTS = 12
 FEW_PAIRS = 5  # where the time goes into computing: system A and B, and all cells
 
 
@@ -107,7 +107,7 @@ def _measured(case: Case, pairs: Sequence[Pair], settings: Settings, gpu: Any) -
 
 
 def _times(asks: dict[str, list[Ask]], pace: Pace) -> dict[str, Spread]:
-    systems = {name: asks[name][:FEW_PAIRS] for name in asks if name in SYSTEM_POINTS}
+    systems = {name: asks[name][:FEW_PAIRS] for name in asks if name in (SYSTEM_A, SYSTEM_B)}
     others = {name: calls for name, calls in asks.items() if name not in systems}
     # No engine is among them, whose threads would take longer to go to sleep.
     pace = replace(pace, pause=min(pace.pause, 0.01), short=min(pace.short, 0.02))
@@ -143,8 +143,8 @@ def _rivals(
     ways = {"PyTorch eager": rival.match, "PyTorch eager, unit inputs": rival.match_unit}
     if _is_compiled(case, settings):
         ways["PyTorch compiled"] = torch.compile(rival.match, dynamic=False)
-    systems = {SYSTEM_A: rival.match_all, SYSTEM_B: rival.match_one_by_one}
-    ways |= {name: way for name, way in systems.items() if case.points in SYSTEM_POINTS[name]}
+    if case.points == SYSTEM_POINTS:
+        ways |= {SYSTEM_A: rival.match_all, SYSTEM_B: rival.match_one_by_one}
     tensors = [tuple(rival.tensor(each) for each in pair) for pair in pairs]
 
     def ask(way: Callable[..., Any], source: torch.Tensor, target: torch.Tensor) -> Answer:
