@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+from importlib.metadata import distribution
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from geoaware.runtime import machine
 from geoaware.runtime.machine import version_of
@@ -42,11 +46,22 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The state of the checkout that this code lies in, or else the version that is installed."""
+    """The state of the checkout that this code lies in, or was installed from, or else the version.
+
+    An installed copy is as old as its installation; what it was installed from may have gone on.
+    """
     here = Path(__file__)
-    if _git("ls-files", here.name):
-        return _git("describe", "--always", "--dirty")
+    source = _source()
+    for file in (here, *([source / "benchmarks" / "bench" / here.name] if source else [])):
+        if file.is_file() and _git(file.parent, "ls-files", file.name):
+            return _git(file.parent, "describe", "--always", "--dirty")
     return f"geoaware {version_of('geoaware')}"
+
+
+def _source() -> Path | None:
+    """The folder that pip installed geoaware from, as PEP 610 keeps it."""
+    origin = distribution("geoaware").read_text("direct_url.json")
+    return Path(url2pathname(urlsplit(json.loads(origin)["url"]).path)) if origin else None
 
 
 def hardware() -> dict[str, Fact]:
@@ -59,10 +74,9 @@ def hardware() -> dict[str, Fact]:
     }
 
 
-def _git(*words: str) -> str:
-    """What git says about this folder; nothing where there is no git or no repository."""
+def _git(folder: Path, *words: str) -> str:
+    """What git says about a folder; nothing where there is no git or no repository."""
     command = ["git", *words]
-    folder = Path(__file__).parent
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     except OSError:

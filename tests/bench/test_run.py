@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from threadpoolctl import threadpool_info
 
-from geoaware.bench import machine, rows
+from geoaware.bench import machine, provenance, rows
 from geoaware.bench.provenance import commit, hardware
 from geoaware.bench.rows import SUITES, Row, Spread, Suite
 from geoaware.bench.run import Rows, measure, suites
@@ -135,3 +136,19 @@ def test_hardware_and_commit_are_told():
     assert facts["cores"] == os.cpu_count()
     assert {"cpu", "memory_gb", "instructions", "gpu", "driver"} <= set(facts)
     assert commit()
+
+
+def test_an_installed_copy_tells_the_checkout_it_was_installed_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    copy = tmp_path / "installed" / "provenance.py"
+    monkeypatch.setattr(provenance, "__file__", str(copy))
+    source = tmp_path / "source"
+    (source / "benchmarks" / "bench").mkdir(parents=True)
+    (source / "benchmarks" / "bench" / copy.name).touch()
+    monkeypatch.setattr(provenance, "_source", lambda: source)
+    assert commit().startswith("geoaware "), "no checkout"
+    name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], [*name, "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], check=True, cwd=source)
+    assert len(commit()) == 7
