@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from geoaware.bench.provenance import commit
 from geoaware.runtime.machine import hardware, versions
 
 RESULTS = Path(__file__).parent / "results"
@@ -18,7 +18,7 @@ def save(name: str, command: str, packages: tuple[str, ...], results: dict[str, 
     content = {
         "command": command,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit(),
         "hardware": hardware(),
         "versions": versions(packages),
         "results": results,
@@ -26,12 +26,3 @@ def save(name: str, command: str, packages: tuple[str, ...], results: dict[str, 
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     return path
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "unknown"
-    return done.stdout.strip() or "unknown"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -51,16 +51,26 @@ def commit() -> str:
     An installed copy is as old as its installation; what it was installed from may have gone on.
     """
     here = Path(__file__)
+    if state := _state(here):
+        return state
     source = _source()
-    for file in (here, *([source / "benchmarks" / "bench" / here.name] if source else [])):
-        if file.is_file() and _git(file.parent, "ls-files", file.name):
-            return _git(file.parent, "describe", "--always", "--dirty")
-    return f"geoaware {version_of('geoaware')}"
+    state = _state(source / "benchmarks" / "bench" / here.name) if source else ""
+    return state or f"geoaware {version_of('geoaware') or 'unknown'}"
+
+
+def _state(file: Path) -> str:
+    """The state of the checkout that has this file; nothing where git does not know it."""
+    if not (file.is_file() and _git(file.parent, "ls-files", file.name)):
+        return ""
+    return _git(file.parent, "describe", "--always", "--dirty")
 
 
 def _source() -> Path | None:
     """The folder that pip installed geoaware from, as PEP 610 keeps it."""
-    origin = distribution("geoaware").read_text("direct_url.json")
+    try:
+        origin = distribution("geoaware").read_text("direct_url.json")
+    except PackageNotFoundError:  # on the path, but not installed
+        return None
     return Path(url2pathname(urlsplit(json.loads(origin)["url"]).path)) if origin else None
 
 

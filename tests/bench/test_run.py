@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,17 @@ def test_hardware_and_commit_are_told():
     assert facts["cores"] == os.cpu_count()
     assert {"cpu", "memory_gb", "instructions", "gpu", "driver"} <= set(facts)
     assert commit()
+
+
+def test_a_copy_that_nobody_installed_has_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def missing(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    monkeypatch.setattr(provenance, "distribution", missing)
+    assert commit().startswith("geoaware ")
 
 
 def test_an_installed_copy_tells_the_checkout_it_was_installed_from(
